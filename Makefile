@@ -1,0 +1,55 @@
+# From a fresh clone: `make demo` or `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VOGE_CPU ?= AUTO
+
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := CMakeLists.txt pyproject.toml $(wildcard csrc/*.h csrc/*/*)
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test check format bench demo clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# torch goes first and by name: a range would bring gigabytes of CUDA packages to machines without a GPU.
+$(VENV)/torch: Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	@touch $@
+
+$(VENV)/installed: $(VENV)/torch $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]" --config-settings=cmake.define.VOGE_CPU=$(VOGE_CPU)
+	@touch $@
+
+setup: $(VENV)/installed ## make .venv with everything in it, compiled code included
+
+build: ## compile csrc/ again
+	@rm -f $(VENV)/installed
+	@$(MAKE) --no-print-directory setup
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: setup ## format, lint and types, then the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n $(JOBS)
+
+format: setup ## put the code into its one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## time the renderer: the tables of docs/performance.md
+	$(BIN)/python benchmarks/speed.py
+
+demo: setup ## convert and render the packaged teapot into runs/demo
+	$(BIN)/voge demo --out runs/demo --overwrite
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build runs

@@ -1,0 +1,1 @@
+"""The packaged configurations: one primary file a command, groups in folders beside them."""

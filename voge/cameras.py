@@ -1,0 +1,198 @@
+"""Cameras and rays.
+
+Conventions (docs/conventions.md): right-handed world; camera frame x right, y down, z forward
+(OpenCV); `viewmats` map world to camera; `Ks` map camera to pixels; pixel (0, 0) covers
+[0, 1) x [0, 1), so its centre is (0.5, 0.5). Angles are degrees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from voge import checks
+
+
+class CameraModel(str, Enum):
+    """How a camera maps its frame to the image."""
+
+    pinhole = "pinhole"  # pixel = K (x/z, y/z, 1)
+    orthographic = "orthographic"  # pixel = K (x, y, 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rays:
+    """Viewing rays x(t) = origin + t direction in world space, any leading shape."""
+
+    origins: Tensor  # (..., 3) world units
+    directions: Tensor  # (..., 3) unit length, so that t is a distance
+
+    def __post_init__(self) -> None:
+        checks.same_kind(origins=self.origins, directions=self.directions)
+        if self.origins.shape != self.directions.shape or self.origins.shape[-1:] != (3,):
+            raise ValueError(
+                "origins and directions must have one shape (..., 3); "
+                f"got {tuple(self.origins.shape)} and {tuple(self.directions.shape)}"
+            )
+
+    @property
+    def shape(self) -> torch.Size:
+        """The leading shape, without the final 3."""
+        return self.origins.shape[:-1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cameras:
+    """V views of one image size; gradients flow from rays to poses and intrinsics."""
+
+    viewmats: Tensor  # (V, 4, 4) world to camera
+    Ks: Tensor  # (V, 3, 3) camera to pixels, upper triangular, last row (0, 0, 1)
+    width: int  # pixels
+    height: int  # pixels
+    model: CameraModel = CameraModel.pinhole
+
+    def __post_init__(self) -> None:
+        checks.shapes(viewmats=(self.viewmats, "V 4 4"), Ks=(self.Ks, "V 3 3"))
+        checks.same_kind(viewmats=self.viewmats, Ks=self.Ks)
+        object.__setattr__(self, "model", CameraModel(self.model))
+        for name in ("width", "height"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1 pixel, got {getattr(self, name)}")
+
+    def __len__(self) -> int:
+        return len(self.viewmats)
+
+    def __getitem__(self, views: int | slice | Tensor | Sequence[int]) -> Cameras:
+        """The chosen views; a single number gives a batch of one."""
+        views = [views] if isinstance(views, int) else views
+        return replace(self, viewmats=self.viewmats[views], Ks=self.Ks[views])
+
+    def to(self, target: torch.device | torch.dtype | str) -> Cameras:
+        """The same cameras on another device or in another float dtype."""
+        return replace(self, viewmats=self.viewmats.to(target), Ks=self.Ks.to(target))
+
+    @property
+    def centers(self) -> Tensor:
+        """(V, 3) camera centres in world space."""
+        return -(self.viewmats[:, :3, :3].mT @ self.viewmats[:, :3, 3:]).squeeze(-1)
+
+    @property
+    def forwards(self) -> Tensor:
+        """(V, 3) unit viewing directions of the cameras in world space."""
+        return self.viewmats[:, 2, :3]
+
+    def rays(self) -> Rays:
+        """One ray through every pixel centre, (V, H, W, 3)."""
+        dtype, device = self.Ks.dtype, self.Ks.device
+        v = torch.arange(self.height, dtype=dtype, device=device)[None, :, None] + 0.5
+        u = torch.arange(self.width, dtype=dtype, device=device)[None, None, :] + 0.5
+        fx, skew, cx = (self.Ks[:, 0, i, None, None] for i in range(3))
+        fy, cy = self.Ks[:, 1, 1, None, None], self.Ks[:, 1, 2, None, None]
+        y = (v - cy) / fy
+        x = (u - cx - skew * y) / fx
+        x, y = torch.broadcast_tensors(x, y)
+        rotation = self.viewmats[:, None, None, :3, :3]  # rows are the camera axes in world space
+        across = x[..., None] * rotation[..., 0, :] + y[..., None] * rotation[..., 1, :]
+        centers, forwards = self.centers[:, None, None], rotation[..., 2, :]
+        if self.model is CameraModel.orthographic:
+            return Rays(centers + across, forwards.expand_as(across))
+        return Rays(centers.expand_as(across), torch.nn.functional.normalize(across + forwards, dim=-1))
+
+    def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels (V, P, 2) and camera depths z (V, P) of world points (P, 3)."""
+        checks.shapes(points=(points, "P 3"))
+        local = points @ self.viewmats[:, :3, :3].mT + self.viewmats[:, None, :3, 3]
+        plane = local[..., :2] if self.model is CameraModel.orthographic else local[..., :2] / local[..., 2:]
+        return plane @ self.Ks[:, :2, :2].mT + self.Ks[:, None, :2, 2], local[..., 2]
+
+
+def cat(cameras: Sequence[Cameras]) -> Cameras:
+    """One batch from several; image size and model must agree."""
+    kinds = {(c.width, c.height, c.model.value) for c in cameras}
+    if len(kinds) != 1:
+        raise ValueError(f"cameras must share width, height and model; got {sorted(kinds)}")
+    return replace(cameras[0], viewmats=torch.cat([c.viewmats for c in cameras]), Ks=torch.cat([c.Ks for c in cameras]))
+
+
+def intrinsics(width: int, height: int, *, focal: float | None = None, fov: float | None = None) -> Tensor:
+    """K (3, 3), float32, with square pixels and the principal point in the image's middle.
+
+    Args:
+        width, height: image size in pixels.
+        focal: focal length in pixels (orthographic: pixels per world unit). Give this or `fov`.
+        fov: vertical field of view in degrees.
+    """
+    if (focal is None) == (fov is None):
+        raise ValueError(f"give focal or fov, one of them; got focal={focal}, fov={fov}")
+    if fov is not None:
+        if not 0 < fov < 180:
+            raise ValueError(f"fov must lie between 0 and 180 degrees, got {fov}")
+        focal = height / 2 / math.tan(math.radians(fov) / 2)
+    assert focal is not None
+    if focal <= 0:
+        raise ValueError(f"focal must be positive, got {focal}")
+    return torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+
+
+def look_at(eye: Tensor, at: Tensor, up: Tensor) -> Tensor:
+    """Viewmats (..., 4, 4) of cameras at `eye` that look at `at` with `up` upwards in the image.
+
+    Args:
+        eye, at, up: (..., 3) world space, broadcast against each other. Differentiable.
+
+    Where the line of sight is parallel to `up`, the world axis least parallel to it serves instead.
+    """
+    eye, at, up = torch.broadcast_tensors(eye, at, up)
+    forward = torch.nn.functional.normalize(at - eye, dim=-1)
+    right = torch.linalg.cross(forward, up)
+    parallel = right.norm(dim=-1, keepdim=True) < 1e-6 * up.norm(dim=-1, keepdim=True)
+    spare = torch.nn.functional.one_hot(forward.abs().argmin(-1), 3).to(forward)
+    right = torch.nn.functional.normalize(torch.where(parallel, torch.linalg.cross(forward, spare), right), dim=-1)
+    rotation = torch.stack([right, torch.linalg.cross(forward, right), forward], -2)
+    top = torch.cat([rotation, -(rotation @ eye[..., None])], -1)
+    bottom = eye.new_tensor([0, 0, 0, 1]).expand(*top.shape[:-2], 1, 4)
+    return torch.cat([top, bottom], -2)
+
+
+def orbit(
+    azimuth: Tensor | float,
+    elevation: Tensor | float,
+    distance: Tensor | float,
+    theta: Tensor | float = 0.0,
+    *,
+    at: Sequence[float] = (0.0, 0.0, 0.0),
+    up: str = "y",
+) -> Tensor:
+    """Viewmats (..., 4, 4) of cameras on a sphere around `at`; angles in degrees, differentiable.
+
+    With up "y", azimuth 0 and elevation 0 look along -z from +z; azimuth turns the camera towards
+    +x, elevation lifts it towards +y. With up "z" the same picture is turned upright for worlds with
+    z up: azimuth 0 looks along +y from -y (the convention of PASCAL3D+). `theta` turns the picture's
+    content counter-clockwise about the optical axis.
+    """
+    given = (azimuth, elevation, distance, theta)
+    like = next((v for v in given if isinstance(v, Tensor)), torch.empty(0))
+    a, e, away, t = torch.broadcast_tensors(*(torch.as_tensor(v, dtype=like.dtype, device=like.device) for v in given))
+    if up not in ("y", "z"):
+        raise ValueError(f"up must be 'y' or 'z', got {up!r}")
+    a, e, t = torch.deg2rad(a), torch.deg2rad(e), torch.deg2rad(t)
+    sin_a, cos_a, sin_e, cos_e = a.sin(), a.cos(), e.sin(), e.cos()
+    zero = torch.zeros_like(sin_a)
+    # Camera axes written out rather than by cross products: exact at the poles as well.
+    back = torch.stack([cos_e * sin_a, sin_e, cos_e * cos_a], -1)
+    right = torch.stack([cos_a, zero, -sin_a], -1)
+    down = torch.stack([sin_e * sin_a, -cos_e, sin_e * cos_a], -1)
+    cos_t, sin_t = t.cos()[..., None], t.sin()[..., None]
+    # Content turned by +theta: a point at `right` moves towards up = -down.
+    rows = torch.stack([cos_t * right + sin_t * down, cos_t * down - sin_t * right, -back], -2)
+    if up == "z":
+        rows = torch.stack([rows[..., 0], -rows[..., 2], rows[..., 1]], -1)
+    target = torch.as_tensor(at, dtype=rows.dtype, device=rows.device)
+    shift = -(rows @ target) + away[..., None] * rows.new_tensor([0, 0, 1])
+    bottom = rows.new_tensor([0, 0, 0, 1]).expand(*rows.shape[:-2], 1, 4)
+    return torch.cat([torch.cat([rows, shift[..., None]], -1), bottom], -2)

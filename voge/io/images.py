@@ -1,0 +1,183 @@
+"""Pictures and videos to files; all of them appear complete or not at all.
+
+Pictures are float arrays or tensors in [0, 1], row 0 at the top, (H, W) or (H, W, C) with C = 1, 3 or 4;
+8-bit files hold round(255 value), clipped. uint8 arrays are taken as they are. Colours are written as
+they are: whoever renders knows whether they are sRGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from voge.io.files import atomic_file
+
+DEPTH_STEPS = 2**16 - 1  # 16-bit depth: 0 is nothing seen, the rest are steps of `depth_scale`
+VIDEO_SUFFIXES = (".mp4", ".gif", ".webp")
+
+
+def to_bytes(picture: ArrayLike) -> NDArray[np.uint8]:
+    """8-bit values (H, W) or (H, W, C) of a picture; one channel loses its axis, uint8 stays as it is."""
+    values = np.asarray(picture)
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)):
+        raise ValueError(f"a picture must have shape (H, W) or (H, W, 1, 3 or 4); got {values.shape}")
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.dtype == np.uint8:
+        return values
+    broken = int((~np.isfinite(values)).sum())
+    if broken:
+        raise ValueError(f"a picture must be finite; {broken} of {values.size} values are not")
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+
+def write_png(path: str | Path, picture: ArrayLike, text: Mapping[str, str] | None = None) -> None:
+    """Write an 8-bit PNG, with `text` in its metadata."""
+    _save_png(path, to_bytes(picture), text or {})
+
+
+def write_depth_png(path: str | Path, depth: ArrayLike, *, scale: float, kind: str) -> None:
+    """Write depth (H, W) as a 16-bit PNG: depth = value x scale, 0 where nothing was seen.
+
+    Args:
+        scale: world units a step; `max depth / DEPTH_STEPS` uses the whole range.
+        kind: what is measured, such as "ray distance"; kept with the scale in the metadata
+            (`depth_kind`, `depth_scale`).
+
+    Raises:
+        ValueError: a depth is negative, not finite or does not fit into 16 bits at this scale.
+    """
+    values = np.asarray(depth, np.float64)
+    if values.ndim != 2 or not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError(f"depth must have shape (H, W), finite values and none below 0; got shape {values.shape}")
+    steps = np.rint(values / scale)
+    if steps.size and steps.max() > DEPTH_STEPS:
+        raise ValueError(f"depth {values.max():g} needs more than {DEPTH_STEPS} steps of scale {scale:g}")
+    # Something seen is never 0, however near.
+    steps = np.where((values > 0) & (steps == 0), 1, steps)
+    text = {"depth_scale": repr(float(scale)), "depth_kind": kind, "depth_zero": "nothing seen"}
+    _save_png(path, steps.astype(np.uint16), text)
+
+
+def write_npz(path: str | Path, **arrays: ArrayLike) -> None:
+    """Write named arrays, compressed."""
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        named: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+        np.savez_compressed(file, **named)
+
+
+def write_video(path: str | Path, frames: Sequence[ArrayLike], *, fps: float = 24) -> None:
+    """Write frames of one size (H, W, 3) as `.mp4` (H.264), `.gif` or `.webp`; the latter two repeat for ever.
+
+    H.264 with the pixel format that every player reads halves its colour planes, so it needs even
+    sizes: an odd width or height gets its last column or row once more.
+
+    Raises:
+        ValueError: another suffix, no frames, or frames of several sizes.
+        RuntimeError: `.mp4` without ffmpeg (see `check_video`).
+    """
+    suffix = check_video(path)
+    pictures = [to_bytes(frame) for frame in frames]
+    shapes = {picture.shape for picture in pictures}
+    if len(shapes) != 1 or next(iter(shapes))[2:] != (3,):
+        raise ValueError(f"a video needs frames of one size (H, W, 3); got {sorted(shapes)}")
+    with atomic_file(path) as temporary:
+        if suffix == ".mp4":
+            _encode_mp4(temporary, pictures, fps)
+        else:
+            _save_animation(temporary, pictures, fps)
+
+
+def check_video(path: str | Path) -> str:
+    """The suffix of a video that can be written here, in lower case; call it before rendering the frames.
+
+    Raises:
+        ValueError: the suffix is none of VIDEO_SUFFIXES.
+        RuntimeError: `.mp4` and imageio-ffmpeg has no ffmpeg for this machine.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in VIDEO_SUFFIXES:
+        raise ValueError(f"videos are written to {', '.join(VIDEO_SUFFIXES)}; got '{suffix}' ({path})")
+    if suffix == ".mp4":
+        import imageio_ffmpeg
+
+        try:
+            imageio_ffmpeg.get_ffmpeg_exe()
+        except RuntimeError as error:
+            raise RuntimeError("mp4 needs ffmpeg, and imageio-ffmpeg finds none; write gif or webp") from error
+    return suffix
+
+
+def contact_sheet(rows: Sequence[Sequence[ArrayLike]], *, cell: int = 256, gap: int = 4) -> NDArray[np.uint8]:
+    """One picture (H, W, 3) of many on a white grid.
+
+    Args:
+        rows: pictures of any sizes and channels; each is shrunk as by `thumbnail`.
+        cell: pixels a side that a picture may have.
+        gap: pixels between pictures.
+    """
+    if not any(rows):
+        raise ValueError("a contact sheet needs at least one picture; got none")
+    small = [[thumbnail(picture, cell) for picture in row] for row in rows]
+    height = max(picture.shape[0] for row in small for picture in row) + gap
+    width = max(picture.shape[1] for row in small for picture in row) + gap
+    sheet = np.full((len(rows) * height + gap, max(map(len, rows)) * width + gap, 3), 255, np.uint8)
+    for i, row in enumerate(small):
+        for j, picture in enumerate(row):
+            top, left = gap + i * height, gap + j * width
+            sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return sheet
+
+
+def thumbnail(picture: ArrayLike, cell: int = 256) -> NDArray[np.uint8]:
+    """(h, w, 3), shrunk to at most `cell` pixels a side, never enlarged; over white if it has an alpha channel."""
+    from PIL import Image
+
+    image = Image.fromarray(to_bytes(picture))
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB")
+    image.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _save_png(path: str | Path, values: NDArray[Any], text: Mapping[str, str]) -> None:
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    with atomic_file(path) as temporary:
+        Image.fromarray(values).save(temporary, format="PNG", pnginfo=info)
+
+
+def _encode_mp4(path: Path, pictures: Sequence[NDArray[np.uint8]], fps: float) -> None:
+    height, width = pictures[0].shape[:2]
+    even = ((0, height % 2), (0, width % 2), (0, 0))
+    with _mp4_writer(path, fps) as writer:
+        for picture in pictures:
+            writer.append_data(np.pad(picture, even, mode="edge"))
+
+
+@contextmanager
+def _mp4_writer(path: Path, fps: float) -> Iterator[Any]:
+    import imageio.v2 as imageio
+
+    # macro_block_size 2: imageio's default of 16 would rescale the picture.
+    options = {"codec": "libx264", "quality": 8, "macro_block_size": 2, "pixelformat": "yuv420p"}
+    with imageio.get_writer(path, format="FFMPEG", mode="I", fps=fps, **options) as writer:
+        yield writer
+
+
+def _save_animation(path: Path, pictures: Sequence[NDArray[np.uint8]], fps: float) -> None:
+    from PIL import Image
+
+    first, *rest = (Image.fromarray(picture) for picture in pictures)
+    options: dict[str, Any] = {"quality": 85} if path.suffix.lower() == ".webp" else {"optimize": False}
+    first.save(path, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, **options)

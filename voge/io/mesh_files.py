@@ -1,0 +1,187 @@
+"""Mesh and point files to raw arrays: what trimesh reads, and what it skips or does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voge.io import DataError
+
+Array = NDArray[Any]
+NO_FACES = np.zeros((0, 3), np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A piece of a file in world coordinates: a mesh, or points where it has no faces."""
+
+    vertices: Array  # (V, 3) float64
+    faces: Array = field(default_factory=lambda: NO_FACES)  # (F, 3) int64
+    colors: Array | None = None  # (V, 3) in [0, 1]
+    normals: Array | None = None  # (V, 3) float64
+
+
+def read_parts(path: Path) -> tuple[list[Part], tuple[str, ...]]:
+    """The pieces of a file, unchecked, and what the user should know of it. Raises whatever a parser may."""
+    readers = {".npy": _read_arrays, ".npz": _read_arrays, ".xyz": _read_text}
+    return readers.get(path.suffix.lower(), _read_scene)(path)
+
+
+def _read_scene(path: Path) -> tuple[list[Part], tuple[str, ...]]:
+    """Every mesh and cloud of a file that trimesh reads, moved by its node's transform."""
+    import trimesh
+
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in trimesh.exchange.load.mesh_formats():
+        raise DataError(path, f"files of type '.{kind}' are not supported", "use OBJ, GLB, PLY, STL, OFF, XYZ or NPZ")
+    scene = trimesh.load_scene(path, process=False)
+    parts: list[Part] = []
+    notes: list[str] = []
+    for node in sorted(scene.graph.nodes_geometry):
+        transform, name = scene.graph[node]
+        geometry = scene.geometry[name]
+        vertices = np.asarray(geometry.vertices, np.float64)
+        _check_ply_length(path, geometry)
+        moved = vertices if np.array_equal(transform, np.eye(4)) else trimesh.transform_points(vertices, transform)
+        if isinstance(geometry, trimesh.Trimesh):
+            faces = np.asarray(geometry.faces, np.int64)
+            mirrored = np.linalg.det(transform[:3, :3]) < 0
+            colors = _coff_colors(path, len(vertices)) if kind == "off" else _mesh_colors(geometry, notes)
+            parts.append(Part(moved, faces[:, ::-1] if mirrored else faces, colors))
+        elif isinstance(geometry, trimesh.PointCloud):
+            stored = np.asarray(geometry.colors)
+            colors = unit_colors(stored[:, :3]) if len(stored) == len(vertices) else None
+            normals = _ply_normals(geometry)
+            parts.append(Part(moved, NO_FACES, colors, None if normals is None else normals @ transform[:3, :3].T))
+    return parts, tuple(dict.fromkeys(notes))
+
+
+def _read_text(path: Path) -> tuple[list[Part], tuple[str, ...]]:
+    """Lines of numbers; `#` and `//` begin remarks."""
+    text = path.read_text(encoding="utf-8", errors="replace").replace(",", " ").replace(";", " ")
+    return [_columns(path, np.loadtxt(text.splitlines(), dtype=np.float64, ndmin=2, comments=("#", "//")))], ()
+
+
+def _columns(path: Path, rows: Array) -> Part:
+    """Points from rows of x y z, then a colour (0 to 255, or 0 to 1), a normal, or both in this order."""
+    if not rows.size:
+        return Part(np.zeros((0, 3)))
+    if rows.ndim != 2 or rows.shape[1] not in (3, 6, 9):
+        raise DataError(
+            path, f"has points of shape {rows.shape}", "give 3 columns x y z, then a colour or a normal or both"
+        )
+    points, first, second = rows[:, :3].astype(np.float64), rows[:, 3:6], rows[:, 6:].astype(np.float64)
+    if rows.shape[1] == 3:
+        return Part(points)
+    if rows.shape[1] == 6 and np.allclose(np.linalg.norm(first, axis=1), 1, atol=0.01):
+        return Part(points, normals=first.astype(np.float64))
+    return Part(points, colors=unit_colors(first), normals=second if second.size else None)
+
+
+def _read_arrays(path: Path) -> tuple[list[Part], tuple[str, ...]]:
+    """`.npy` of columns as in text, or `.npz` with `points` (or `vertices` and `faces`), `colors`, `normals`."""
+    with path.open("rb") as stream:
+        loaded = np.load(stream, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return [_columns(path, loaded)], ()
+        arrays = {name: loaded[name] for name in loaded.files}
+    points = arrays.get("points", arrays.get("vertices"))
+    if points is None:
+        raise DataError(path, f"has no array 'points' or 'vertices', only {sorted(arrays)}", "rename the array")
+    for name in {"points", "vertices", "faces", "colors", "normals"} & set(arrays):
+        array = arrays[name]
+        if array.ndim != 2 or array.shape[1] != 3 or (name != "faces" and len(array) != len(points)):
+            rows = "F" if name == "faces" else str(len(points))
+            raise DataError(path, f"array '{name}' must have shape ({rows}, 3), got {array.shape}", "reshape it")
+    faces, colors, normals = arrays.get("faces"), arrays.get("colors"), arrays.get("normals")
+    if faces is not None and faces.dtype.kind not in "iu":
+        raise DataError(path, f"array 'faces' must hold integers, got {faces.dtype}", "convert it")
+    return [
+        Part(
+            points.astype(np.float64),
+            NO_FACES if faces is None else faces.astype(np.int64),
+            None if colors is None else unit_colors(colors),
+            None if normals is None else normals.astype(np.float64),
+        )
+    ], ()
+
+
+def unit_colors(colors: Array) -> Array:
+    """Colours as float32 in [0, 1]: integers by their range, floats above 1 as if they were 0 to 255."""
+    if colors.dtype == np.uint16:
+        top = 65535.0
+    else:
+        top = 255.0 if colors.dtype.kind in "iu" or (colors.size and np.nanmax(colors) > 1) else 1.0
+    return np.clip(np.nan_to_num(colors.astype(np.float64)) / top, 0, 1).astype(np.float32)
+
+
+def sample_texture(image: Array, uv: Array) -> Array:
+    """Colours (V, C) of a picture (H, W, C) at texture coordinates (V, 2), v upwards, bilinear, repeating."""
+    height, width = image.shape[:2]
+    x, y = np.nan_to_num(uv[:, 0]) * width - 0.5, (1 - np.nan_to_num(uv[:, 1])) * height - 0.5
+    left, top = np.floor(x), np.floor(y)
+    right_share, bottom_share = (x - left)[:, None], (y - top)[:, None]
+    columns = [(left.astype(np.int64) + i) % width for i in (0, 1)]
+    rows = [(top.astype(np.int64) + i) % height for i in (0, 1)]
+    upper, lower = (image[row, columns[0]] * (1 - right_share) + image[row, columns[1]] * right_share for row in rows)
+    return upper * (1 - bottom_share) + lower * bottom_share
+
+
+def _mesh_colors(geometry: Any, notes: list[str]) -> Array | None:
+    """(V, 3) in [0, 1] from the texture, the vertices, the faces or the material, in this order; None without."""
+    visual = geometry.visual
+    if visual.kind in ("vertex", "face"):
+        return unit_colors(np.asarray(visual.vertex_colors)[:, :3])
+    if visual.kind != "texture":
+        return None
+    material = visual.material
+    image = getattr(material, "baseColorTexture", getattr(material, "image", None))
+    factor = getattr(material, "baseColorFactor", None)
+    tint = np.ones(3) if factor is None else unit_colors(np.asarray(factor)[:3])
+    if image is not None and visual.uv is not None:
+        return sample_texture(np.asarray(image.convert("RGB"), np.float64) / 255, visual.uv) * tint
+    if visual.uv is not None:
+        notes.append("it has texture coordinates but no readable texture: check the image beside the file")
+    # Not material.diffuse: trimesh fills in a grey that the file does not have.
+    plain = factor if factor is not None else getattr(material, "kwargs", {}).get("kd")
+    if plain is None or np.size(plain) < 3:
+        return None
+    return np.tile(unit_colors(np.asarray(plain)[:3]), (len(geometry.vertices), 1))
+
+
+def _coff_colors(path: Path, count: int) -> Array | None:
+    """Vertex colours of a COFF file, which trimesh skips."""
+    lines = (line.partition("#")[0].split() for line in path.read_text(errors="replace").splitlines())
+    words = [line for line in lines if line]
+    if not words[0][0].upper().startswith("COFF"):
+        return None
+    start = 1 if len(words[0]) > 1 else 2  # the counts may follow on the first line
+    rows = [line[3:6] for line in words[start : start + count]]
+    if any(len(row) < 3 for row in rows):
+        raise DataError(path, "is COFF, but a vertex has no colour", "export it as OFF or with colours everywhere")
+    return unit_colors(np.array(rows, np.float64))
+
+
+def _ply_elements(geometry: Any) -> Mapping[str, Any]:
+    return geometry.metadata.get("_ply_raw", {}).get("vertex", {})
+
+
+def _check_ply_length(path: Path, geometry: Any) -> None:
+    """A text PLY that was cut off loads without a word."""
+    element = _ply_elements(geometry)
+    if element and len(element["data"]["x"]) != element["length"]:
+        found = len(element["data"]["x"])
+        raise DataError(path, f"announces {element['length']} vertices but has {found}", "is it complete?")
+
+
+def _ply_normals(geometry: Any) -> Array | None:
+    """(P, 3) of a PLY point cloud; trimesh keeps them among the raw elements only."""
+    data = _ply_elements(geometry).get("data", {})
+    if not all(name in (data if isinstance(data, dict) else data.dtype.names) for name in ("nx", "ny", "nz")):
+        return None
+    return np.stack([np.asarray(data[name], np.float64).reshape(-1) for name in ("nx", "ny", "nz")], 1)

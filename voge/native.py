@@ -1,0 +1,129 @@
+"""Finding and loading the compiled libraries; their C interface (csrc/abi.h) in ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+ABI_VERSION = 1
+ERRORS = {1: "out of memory", 2: "internal failure"}
+VECTORS = {"AVX512": "_avx512", "AVX2": "_avx2"}  # torch's name for what the processor has: the library built for it
+
+
+class Scene(ctypes.Structure):
+    """`voge_scene` of csrc/abi.h, field by field."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("scalar_size", "aggregation", "boxes", "limit")),
+        *((name, ctypes.c_int64) for name in ("count", "channels", "views", "height", "width")),
+        *((name, ctypes.c_int32) for name in ("tile_height", "tile_width", "orthographic", "padding")),
+        *((name, ctypes.c_double) for name in ("eta", "near_distance", "far_distance", "stop_transmittance")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in (
+                *("means", "scales", "quats", "density", "features", "origins", "directions"),
+                *("viewmats", "intrinsics", "tile_offsets", "tile_members", "tile_nearest"),
+            )
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Library:
+    """A loaded library, or the reason why there is none and what to do about it."""
+
+    handle: ctypes.CDLL | None
+    reason: str
+    remedy: str = ""
+
+    def call(self, name: str, *arguments: object) -> None:
+        """Call an entry point that returns an error code.
+
+        Raises:
+            MemoryError: the library could not allocate its working memory.
+            RuntimeError: any other failure inside.
+        """
+        assert self.handle is not None
+        self.handle.voge_set_threads(torch.get_num_threads())
+        code = getattr(self.handle, name)(*arguments)
+        if code == 1:
+            raise MemoryError(f"{name}: not enough memory; render fewer views or pixels at a time")
+        if code != 0:
+            raise RuntimeError(f"{name}: {ERRORS.get(code, f'error {code}')}")
+
+
+def _folders() -> Iterator[Path]:
+    """Where libraries may lie: set by hand, beside the package, or where an editable install put them."""
+    if chosen := os.environ.get("VOGE_LIB_DIR"):
+        yield Path(chosen)
+        return
+    yield Path(__file__).parent / "lib"
+    try:
+        files = importlib.metadata.files("voge") or []
+    except importlib.metadata.PackageNotFoundError:
+        return
+    yield from {Path(str(f.locate())).parent for f in files if f.parent.name == "lib"}
+
+
+def _file_name(stem: str) -> str:
+    if sys.platform == "win32":
+        return f"{stem}.dll"
+    return f"lib{stem}.dylib" if sys.platform == "darwin" else f"lib{stem}.so"
+
+
+def _find(*stems: str) -> Path | None:
+    folders = list(_folders())
+    return next((path for s in stems for folder in folders if (path := folder / _file_name(s)).is_file()), None)
+
+
+def build_info() -> dict[str, str]:
+    """Why the build left a library out, by name; empty where it was built or nothing is known."""
+    for folder in _folders():
+        path = folder / "build_info.json"
+        if path.is_file():
+            return json.loads(path.read_text())
+    return {}
+
+
+@functools.cache
+def cpu() -> Library:
+    """The C++ renderer, in the variant for this processor's vectors."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    path = _find(f"voge_cpu{VECTORS.get(capability, '')}", "voge_cpu")
+    if path is None:
+        searched = ", ".join(map(str, _folders()))
+        reason = build_info().get("cpu") or f"the library voge_cpu was not found in {searched}"
+        return Library(None, reason, "install a C++17 compiler and reinstall voge, or set VOGE_LIB_DIR")
+    try:
+        handle = ctypes.CDLL(str(path))
+    except OSError as error:
+        return Library(None, f"{path} cannot be loaded: {error}", "reinstall voge")
+    if (found := handle.voge_abi_version()) != ABI_VERSION:
+        return Library(None, f"{path} has interface {found}, this package needs {ABI_VERSION}", "reinstall voge")
+    for name in ("voge_gather", "voge_scatter", "voge_dot_rows"):
+        pointers = {"voge_gather": 5, "voge_scatter": 5, "voge_dot_rows": 5}[name]
+        sizes = 3 if name == "voge_scatter" else 2
+        getattr(handle, name).argtypes = [ctypes.c_int32, *[ctypes.c_int64] * sizes, *[ctypes.c_void_p] * pointers]
+    shared_pool = _use_torch_threads(handle)
+    vectors = capability if path.stem.endswith(VECTORS.get(capability, "?")) else "no vector extensions"
+    return Library(handle, f"{vectors}, {torch.get_num_threads()} threads of {'torch' if shared_pool else 'its own'}")
+
+
+def _use_torch_threads(handle: ctypes.CDLL) -> bool:
+    """Hand torch's thread pool to the library, so that the two never compete for cores."""
+    try:
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / _file_name("torch_cpu")))
+        parallel_for = library.torch_parallel_for
+    except (OSError, AttributeError):  # torch before 2.10 does not export it
+        return False
+    handle.voge_set_parallel_for(ctypes.cast(parallel_for, ctypes.c_void_p))
+    return True

@@ -1,0 +1,100 @@
+"""The operators and the switch that decides which backend runs them."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from voge import compiled, native, reference
+from voge.cameras import Cameras, Rays
+from voge.ellipsoids import Ellipsoids
+from voge.settings import Backend, RenderSettings
+
+
+class BackendError(RuntimeError):
+    """A backend was asked for that is not there."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a backend can run here."""
+
+    available: bool
+    reason: str  # why not, or what it runs on
+    remedy: str = ""
+
+
+def status() -> dict[str, Status]:
+    """The state of every backend, by name."""
+    cpu = native.cpu()
+    return {
+        "cuda": Status(False, "this version has no CUDA renderer", "use cpp"),
+        "cpp": Status(cpu.handle is not None, cpu.reason, cpu.remedy),
+        "torch": Status(True, f"plain torch {torch.__version__}: the definition, slow"),
+    }
+
+
+def implementation(backend: Backend, device: torch.device) -> Backend:
+    """The backend that runs tensors of this device; never `auto`.
+
+    Raises:
+        BackendError: `backend` is named but not available, or does not run on `device`.
+    """
+    if backend is Backend.auto:
+        if device.type != "cpu":
+            return Backend.torch
+        if native.cpu().handle is not None:
+            return Backend.cpp
+        _warn_slow()
+        return Backend.torch
+    state = status()[backend.value]
+    if not state.available:
+        raise BackendError(f"backend {backend.value}: {state.reason}; {state.remedy}")
+    if backend is Backend.cpp and device.type != "cpu":
+        raise BackendError(f"backend cpp runs on the CPU; the tensors are on {device}: move them, or use backend auto")
+    return backend
+
+
+@functools.cache
+def _warn_slow() -> None:
+    cpu = native.cpu()
+    warnings.warn(f"rendering with plain torch, which is slow: {cpu.reason}; {cpu.remedy}", stacklevel=4)
+
+
+def render_rays(
+    ellipsoids: Ellipsoids, features: Tensor, rays: Rays, cameras: Cameras, settings: RenderSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Image (V, H, W, C), alpha (V, H, W) and depth (V, H, W) of the cameras' rays, without tables of hits."""
+    if implementation(settings.backend, ellipsoids.device) is Backend.torch:
+        return reference.render_rays(ellipsoids, features, rays, settings)
+    return compiled.render_rays(ellipsoids, features, rays, cameras, settings)
+
+
+def trace_rays(
+    ellipsoids: Ellipsoids, rays: Rays, cameras: Cameras | None, settings: RenderSettings
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """W in compressed rows: weight, depth (E,), transmittance (P,), index (E,), offsets (P + 1,), truncated ().
+
+    `cameras` are those that the rays come from, or None for any other rays.
+    """
+    if implementation(settings.backend, ellipsoids.device) is Backend.torch:
+        return reference.trace_rays(ellipsoids, rays, settings)
+    return compiled.trace_rays(ellipsoids, rays, cameras, settings)
+
+
+def gather(weight: Tensor, attributes: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
+    """W A: (P, C) from attributes (N, C). Differentiable in weight and attributes."""
+    if implementation(Backend.auto, weight.device) is Backend.torch:
+        return reference.gather(weight, attributes, index, offsets)
+    return torch.ops.voge.gather(weight.contiguous(), attributes.contiguous(), index, offsets)
+
+
+def scatter(weight: Tensor, image: Tensor, index: Tensor, offsets: Tensor, count: int) -> Tensor:
+    """W^T I: (N, C) from an image (P, C), N = count. Differentiable in weight and image."""
+    if implementation(Backend.auto, weight.device) is Backend.torch:
+        return reference.scatter(weight, image, index, offsets, count)
+    return torch.ops.voge.scatter(weight.contiguous(), image.contiguous(), index, offsets, count)

@@ -1,0 +1,81 @@
+"""What the user sees: the result on stdout, everything else on stderr, plain lines off a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_PLAIN_SECONDS = 2.0  # plain progress prints no more often, and nothing at all for shorter work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console:
+    """Where a command's words go."""
+
+    json: bool = False  # the result is one JSON document
+    verbosity: int = 0  # below 0 only errors, above 0 details
+    progress: str = "auto"  # auto, rich, plain or none
+
+    def result(self, text: str, document: Mapping[str, Any]) -> None:
+        """The one thing on stdout: the text, or with --json the document."""
+        print(json.dumps(document, indent=2, allow_nan=False) if self.json else text)
+
+    def note(self, text: str) -> None:
+        """What a user wants to know once."""
+        if self.verbosity >= 0:
+            print(text, file=sys.stderr)
+
+    def detail(self, text: str) -> None:
+        """What a user asked for with -v."""
+        if self.verbosity > 0:
+            print(text, file=sys.stderr)
+
+    def track(self, items: Iterable[T], total: int, label: str) -> Iterator[T]:
+        """The items, while a bar or plain lines on stderr say how far it is."""
+        style = self._progress_style()
+        if style == "rich":
+            return _track_rich(items, total, label)
+        return iter(items) if style == "none" else _track_plain(items, total, label)
+
+    @contextmanager
+    def warnings_as_notes(self) -> Iterator[None]:
+        """Warnings to the user become single lines on stderr, each once."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("default", category=UserWarning)
+            warnings.showwarning = lambda message, *_args, **_options: self.note(
+                f"warning: {' '.join(str(message).split())}"
+            )
+            yield
+
+    def _progress_style(self) -> str:
+        if self.verbosity < 0:
+            return "none"
+        if self.progress != "auto":
+            return self.progress
+        return "rich" if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else "plain"
+
+
+def _track_plain(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    last = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= _PLAIN_SECONDS and done < total:
+            print(f"{label}: {done}/{total}", file=sys.stderr)
+            last = now
+
+
+def _track_rich(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    from rich.console import Console as RichConsole
+    from rich.progress import track
+
+    yield from track(items, label, total=total, console=RichConsole(stderr=True), transient=True)

@@ -1,0 +1,37 @@
+"""What may be written where: checked before any work, so that a refusal costs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from voge_cli.errors import UsageError
+
+RECORD = "config.yaml"  # in every folder that a command wrote: how
+_SIGN = "# voge "
+
+
+def check_file(path: Path, overwrite: bool) -> None:
+    """Refuse an existing file, and a folder in its place."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give --out the name of a file")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists; add --overwrite, or choose another with --out")
+
+
+def check_folder(path: Path, overwrite: bool) -> None:
+    """Refuse a folder with something in it; --overwrite replaces what voge wrote, never anything else."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file; give --out the name of a folder")
+    if not path.exists() or not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise UsageError(f"{path} exists and is not empty; add --overwrite, or choose another with --out")
+    record = path / RECORD
+    if not (record.is_file() and record.read_text(encoding="utf-8", errors="replace").startswith(_SIGN)):
+        raise UsageError(f"{path} holds files that voge did not write; empty it yourself, or choose another with --out")
+
+
+def write_record(folder: Path, command: str, config: str) -> None:
+    """Write how a folder was made: YAML that repeats it."""
+    header = f"{_SIGN}{command} --config {RECORD}\n"
+    (folder / RECORD).write_text(header + config + "\n", encoding="utf-8")
