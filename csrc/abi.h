@@ -8,11 +8,7 @@
 
 #define VOGE_ABI_VERSION 1
 
-#if defined(_WIN32)
-#define VOGE_API __declspec(dllexport)
-#else
 #define VOGE_API __attribute__((visibility("default")))
-#endif
 
 #ifdef __cplusplus
 extern "C" {

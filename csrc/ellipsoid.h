@@ -9,10 +9,8 @@
 
 #if defined(__CUDACC__)
 #define VOGE_HD __host__ __device__ __forceinline__
-#elif defined(__GNUC__)
-#define VOGE_HD inline __attribute__((always_inline))
 #else
-#define VOGE_HD inline
+#define VOGE_HD inline __attribute__((always_inline))
 #endif
 
 namespace voge {

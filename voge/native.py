@@ -75,8 +75,6 @@ def _folders() -> Iterator[Path]:
 
 
 def _file_name(stem: str) -> str:
-    if sys.platform == "win32":
-        return f"{stem}.dll"
     return f"lib{stem}.dylib" if sys.platform == "darwin" else f"lib{stem}.so"
 
 
@@ -109,10 +107,8 @@ def cpu() -> Library:
         return Library(None, f"{path} cannot be loaded: {error}", "reinstall voge")
     if (found := handle.voge_abi_version()) != ABI_VERSION:
         return Library(None, f"{path} has interface {found}, this package needs {ABI_VERSION}", "reinstall voge")
-    for name in ("voge_gather", "voge_scatter", "voge_dot_rows"):
-        pointers = {"voge_gather": 5, "voge_scatter": 5, "voge_dot_rows": 5}[name]
-        sizes = 3 if name == "voge_scatter" else 2
-        getattr(handle, name).argtypes = [ctypes.c_int32, *[ctypes.c_int64] * sizes, *[ctypes.c_void_p] * pointers]
+    for name, sizes in (("voge_gather", 2), ("voge_scatter", 3), ("voge_dot_rows", 2)):
+        getattr(handle, name).argtypes = [ctypes.c_int32, *[ctypes.c_int64] * sizes, *[ctypes.c_void_p] * 5]
     shared_pool = _use_torch_threads(handle)
     vectors = capability if path.stem.endswith(VECTORS.get(capability, "?")) else "no vector extensions"
     return Library(handle, f"{vectors}, {torch.get_num_threads()} threads of {'torch' if shared_pool else 'its own'}")

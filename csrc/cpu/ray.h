@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -30,8 +31,9 @@ struct Hits {
   std::vector<T> peak;          // exp(q)
   std::vector<T> mass;          // x = density * exp(q), the optical depth
   std::vector<T> width;         // s
+  std::vector<T> sharpness;     // 1 / s
 
-  void reserve(int n) { make_room(n, member, depth, peak, mass, width); }
+  void reserve(int n) { make_room(n, member, depth, peak, mass, width, sharpness); }
 };
 
 // Orders hits by depth and keeps the nearest `limit` (0: all); returns how many were left out.
@@ -43,7 +45,7 @@ int keep_nearest(Hits<T>& hits, int limit, std::vector<int32_t>& order, std::vec
   std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
     return hits.depth[a] < hits.depth[b] || (hits.depth[a] == hits.depth[b] && a < b);
   });
-  for (auto* values : {&hits.depth, &hits.peak, &hits.mass, &hits.width}) {
+  for (auto* values : {&hits.depth, &hits.peak, &hits.mass, &hits.width, &hits.sharpness}) {
     spare.assign(values->begin(), values->begin() + n);
     for (int i = 0; i < kept; ++i) (*values)[i] = spare[order[i]];
   }
@@ -53,25 +55,41 @@ int keep_nearest(Hits<T>& hits, int limit, std::vector<int32_t>& order, std::vec
   return n - kept;
 }
 
-// Ranks of times: rank[i] values come before time[i]. Comparing all pairs runs 16 at a time and beats
-// any sort with branches up to a few hundred.
+// Ranks of times: rank[i] values come before time[i], equal ones in their order. Comparing all pairs, 16 at
+// a time, beats any sort with branches up to a few hundred. Both arrays have room for n rounded up to kLanes.
+constexpr int kLanes = 16;
+
 template <class T>
-void rank_times(const T* time, int n, int32_t* rank) {
-  std::fill(rank, rank + n, 0);
-  for (int i = 0; i < n; ++i) {
-    const T mine = time[i];
-    int32_t later = 0;
-    for (int j = i + 1; j < n; ++j) {
-      const int32_t before = time[j] < mine;
-      later += before;
-      rank[j] += 1 - before;
-    }
-    rank[i] += later;
+struct Lanes {
+  typedef T type __attribute__((vector_size(kLanes * sizeof(T)), aligned(sizeof(T)), may_alias));
+};
+
+template <class T>
+void rank_times(T* time, int n, int32_t* rank) {
+  using Times = typename Lanes<T>::type;
+  using Count = decltype(Times{} < Times{});  // -1 where true
+  Count lane = {};
+  for (int i = 0; i < kLanes; ++i) lane[i] = i;
+  const int padded = (n + kLanes - 1) / kLanes * kLanes;
+  std::fill(time + n, time + padded, std::numeric_limits<T>::infinity());
+  for (int block = 0; block < padded; block += kLanes) {
+    const Times mine = *reinterpret_cast<const Times*>(time + block);
+    Count even = {}, odd = {};
+    for (int j = 0; j < block; j += 2) even -= time[j] <= mine, odd -= time[j + 1] <= mine;
+    for (int j = 0; j < kLanes; ++j) even -= (time[block + j] < mine) | ((time[block + j] == mine) & (lane > j));
+    for (int j = block + kLanes; j < padded; j += 2) even -= time[j] < mine, odd -= time[j + 1] < mine;
+    even += odd;
+    for (int i = 0; i < kLanes; ++i) rank[block + i] = static_cast<int32_t>(even[i]);
   }
 }
 
 // Where the density along a ray changes: each box of each hit is entered and left, in no order until
-// taken. `code` is 2 * box + (1 for leaving), box = hit * boxes + i.
+// taken. `code` is 2 * box + (1 for leaving), box = hit * kMaxBoxes + i.
+constexpr int box_of(int32_t code) { return code >> 1; }
+constexpr int hit_of(int32_t code) { return code / (2 * kMaxBoxes); }
+constexpr int inner_of(int32_t code) { return (code >> 1) % kMaxBoxes; }
+constexpr bool leaves(int32_t code) { return code & 1; }
+
 template <class T>
 class Events {
  public:
@@ -81,25 +99,24 @@ class Events {
 
   // Adds the boxes of hits [first, hits.count) and their densities to `rate`; times are clamped to [low, high].
   void add(const Hits<T>& hits, int first, int boxes, T low, T high, std::vector<T>& rate) {
-    make_room(count + 2 * boxes * (hits.count - first), time, code);
-    make_room(hits.count * boxes, rate);
+    const int n = hits.count - first;
+    make_room(count + 2 * boxes * n, time, code);
+    make_room(hits.count * kMaxBoxes, rate);
     for (int i = 0; i < boxes; ++i) {
-      const T half_width = static_cast<T>(box_half_width(boxes, i));
       const T share = static_cast<T>(box_mass(boxes, i) / (2 * box_half_width(boxes, i)));
-      for (int hit = first; hit < hits.count; ++hit) {
-        const T half = half_width * hits.width[hit];
-        const int box = hit * boxes + i;
-        rate[box] = share * hits.mass[hit] / hits.width[hit];
-        time[count] = std::min(std::max(hits.depth[hit] - half, low), high), code[count] = 2 * box;
-        time[count + 1] = std::min(std::max(hits.depth[hit] + half, low), high), code[count + 1] = 2 * box + 1;
-        count += 2;
+      for (int hit = first; hit < hits.count; ++hit)
+        rate[hit * kMaxBoxes + i] = share * hits.mass[hit] * hits.sharpness[hit];
+      for (int side = 0; side < 2; ++side) {
+        const T reach = static_cast<T>(side == 0 ? -box_half_width(boxes, i) : box_half_width(boxes, i));
+        append(n, hits.depth.data() + first, hits.width.data() + first, reach, low, high,
+               2 * (first * kMaxBoxes + i) + side);
       }
     }
   }
 
-  // Moves the events before `until` to `taken`, sorted. Never rebuilds what stays.
+  // Moves the events before `until` to the end of `taken`, sorted.
   void take(T until, Events& taken) {
-    make_room(count, early_.time, early_.code);
+    make_room(count + kLanes, early_.time, early_.code);
     int now = 0, later = 0;
     for (int i = 0; i < count; ++i) {  // both copies always, without a branch
       const T t = time[i];
@@ -111,24 +128,38 @@ class Events {
     early_.sort_into(now, taken);
   }
 
-  // All events, sorted; leaves none.
+  // Moves all events to the end of `taken`, sorted.
   void take_all(Events& taken) {
     std::swap(time, early_.time), std::swap(code, early_.code);
+    make_room(count + kLanes, early_.time);
     early_.sort_into(count, taken);
     count = 0;
   }
 
  private:
+  void append(int n, const T* __restrict depth, const T* __restrict width, T reach, T low, T high, int32_t first_code) {
+    T* __restrict t = time.data() + count;
+    int32_t* __restrict c = code.data() + count;
+    for (int i = 0; i < n; ++i) {
+      t[i] = std::min(std::max(depth[i] + reach * width[i], low), high);
+      c[i] = first_code + 2 * kMaxBoxes * i;
+    }
+    count += n;
+  }
+
   struct Unsorted {
     std::vector<T> time;
     std::vector<int32_t> code, rank, order;
 
     void sort_into(int n, Events& sorted) {
-      make_room(n, rank, sorted.time, sorted.code);
+      make_room(n + kLanes, rank);
+      make_room(sorted.count + n, sorted.time, sorted.code);
       if (n <= 256) rank_times(time.data(), n, rank.data());
       else rank_by_sorting(n);
-      for (int i = 0; i < n; ++i) sorted.time[rank[i]] = time[i], sorted.code[rank[i]] = code[i];
-      sorted.count = n;
+      T* const to_time = sorted.time.data() + sorted.count;
+      int32_t* const to_code = sorted.code.data() + sorted.count;
+      for (int i = 0; i < n; ++i) to_time[rank[i]] = time[i], to_code[rank[i]] = code[i];
+      sorted.count += n;
     }
     void rank_by_sorting(int n) {
       order.resize(n);
@@ -157,20 +188,22 @@ class Sweep {
   void add(const Hits<T>& hits, int first, T low, T high) {
     pending_.add(hits, first, boxes_, low, high, box_rate_);
     make_room(hits.count, weight);
-    make_room(hits.count * boxes_, entered_);
+    make_room(hits.count * kMaxBoxes, entered_);
     std::fill(weight.begin() + first, weight.begin() + hits.count, T(0));
-    std::fill(entered_.begin() + first * boxes_, entered_.begin() + hits.count * boxes_, -1.0);
+    std::fill(entered_.begin() + first * kMaxBoxes, entered_.begin() + hits.count * kMaxBoxes, -1.0);
   }
 
   bool idle() const { return pending_.count == 0; }
 
   // Advances over all events before `until`.
   void advance(T until) {
+    taken_.count = 0;
     pending_.take(until, taken_);
     pass();
   }
 
   void advance_to_end() {
+    taken_.count = 0;
     pending_.take_all(taken_);
     pass();
   }
@@ -178,41 +211,49 @@ class Sweep {
   // Ends the ray here: boxes still open have what they gathered so far.
   void stop() {
     for (int i = 0; i < pending_.count; ++i) {
-      const int32_t box = pending_.code[i] >> 1;
-      if ((pending_.code[i] & 1) && entered_[box] >= 0) leave(box);
+      const int32_t code = pending_.code[i];
+      if (leaves(code) && entered_[box_of(code)] >= 0) leave(code, integral_);
     }
     pending_.count = 0;
   }
 
  private:
-  void leave(int32_t box) { weight[box / boxes_] += static_cast<T>(box_rate_[box] * (integral_ - entered_[box])); }
+  void leave(int32_t code, double integral) {
+    weight[hit_of(code)] += static_cast<T>(box_rate_[box_of(code)] * (integral - entered_[box_of(code)]));
+  }
 
+  // Over the events in `taken_`. Three loops, so that the exponentials run several at a time.
   void pass() {
     const int n = taken_.count;
     if (n == 0) return;
     make_room(n, depth_, passed_);
-    if (!moved_) last_ = taken_.time[0], moved_ = true;
-    double rate = rate_;
     T* const time = taken_.time.data();
+    const int32_t* const code = taken_.code.data();
+    T last = moved_ ? last_ : time[0];
+    double rate = rate_;
     for (int i = 0; i < n; ++i) {
-      const int32_t code = taken_.code[i];
-      const T step = std::max(time[i] - last_, T(0));
+      const T step = std::max(time[i] - last, T(0));
       depth_[i] = static_cast<T>(rate) * step;
-      time[i] = step, last_ += step;
-      const double change = box_rate_[code >> 1];
-      rate = std::max(rate + (code & 1 ? -change : change), 0.0);
+      time[i] = step, last += step;
+      const double change = box_rate_[box_of(code[i])];
+      rate = std::max(rate + (leaves(code[i]) ? -change : change), 0.0);
     }
-    rate_ = rate;
+    rate_ = rate, last_ = last, moved_ = true;
+    attenuate(n, depth_.data(), time, passed_.data());
+    double integral = integral_, through = transmittance;
     for (int i = 0; i < n; ++i) {
-      const Interval<T> step = interval(depth_[i]);
-      passed_[i] = step.passed, time[i] *= step.phi;
+      integral += through * time[i];
+      through *= passed_[i];
+      if (leaves(code[i])) leave(code[i], integral);
+      else entered_[box_of(code[i])] = integral;
     }
+    integral_ = integral, transmittance = through;
+  }
+
+  static void attenuate(int n, const T* __restrict depth, T* __restrict step, T* __restrict passed) {
     for (int i = 0; i < n; ++i) {
-      integral_ += transmittance * time[i];
-      transmittance *= passed_[i];
-      const int32_t box = taken_.code[i] >> 1;
-      if (taken_.code[i] & 1) leave(box);
-      else entered_[box] = integral_;
+      const Interval<T> part = interval(depth[i]);
+      passed[i] = part.passed, step[i] *= part.phi;
     }
   }
 
@@ -238,58 +279,69 @@ struct HitGradients {
 template <class T>
 class ExactBackward {
  public:
+  void start() { events_.count = sorted_.count = 0; }
+
+  // Takes in hits [first, hits.count); no later hit has an event before `until`.
+  void add(const Hits<T>& hits, int first, int boxes, T low, T high, T until) {
+    events_.add(hits, first, boxes, low, high, rate_);
+    if (events_.count > 0) events_.take(until, sorted_);
+  }
+
   void run(const Hits<T>& hits, int boxes, T low, T high, const T* g_weight, double g_transmittance,
            HitGradients<T>& out) {
-    sort_events(hits, boxes, low, high);
+    if (events_.count > 0) events_.take_all(sorted_);
     forward();
-    backward(boxes, low, high, g_weight, g_transmittance, out);
+    backward(hits.count, boxes, low, high, g_weight, g_transmittance, out);
     finish(hits, boxes, out);
   }
 
  private:
-  void sort_events(const Hits<T>& hits, int boxes, T low, T high) {
-    all_.count = 0;
-    all_.add(hits, 0, boxes, low, high, rate_);
-    all_.take_all(sorted_);
-  }
-
   // Per event: transmittance there; per interval after it: integrals of transmittance.
   void forward() {
     const int n = sorted_.count;
     make_room(n, step_, depth_, first_, second_, passed_, at_);
+    const T* const time = sorted_.time.data();
     double rate = 0;
     for (int i = 0; i < n; ++i) {
       const int32_t code = sorted_.code[i];
-      rate = std::max(rate + (code & 1 ? -static_cast<double>(rate_[code >> 1]) : rate_[code >> 1]), 0.0);
-      step_[i] = i + 1 < n ? std::max(sorted_.time[i + 1] - sorted_.time[i], T(0)) : T(0);
+      const double change = rate_[box_of(code)];
+      rate = std::max(rate + (leaves(code) ? -change : change), 0.0);
+      step_[i] = i + 1 < n ? std::max(time[i + 1] - time[i], T(0)) : T(0);
       depth_[i] = static_cast<T>(rate) * step_[i];
     }
-    for (int i = 0; i < n; ++i) {
-      const Interval<T> step = interval(depth_[i]);
-      passed_[i] = step.passed;
-      first_[i] = step.phi * step_[i];
-      second_[i] = psi(depth_[i], step) * step_[i] * step_[i];
-    }
+    integrate(n, depth_.data(), step_.data(), passed_.data(), first_.data(), second_.data());
     double transmittance = 1;
     for (int i = 0; i < n; ++i) at_[i] = transmittance, transmittance *= passed_[i];
     end_ = transmittance;
   }
 
+  static void integrate(int n, const T* __restrict depth, const T* __restrict step, T* __restrict passed,
+                        T* __restrict first, T* __restrict second) {
+    for (int i = 0; i < n; ++i) {
+      const Interval<T> part = interval(depth[i]);
+      passed[i] = part.passed;
+      first[i] = part.phi * step[i];
+      second[i] = psi(depth[i], part) * step[i] * step[i];
+    }
+  }
+
   // remaining: R, the radiance still to come; its integral and that of T are suffix sums as well.
-  void backward(int boxes, T low, T high, const T* g_weight, double g_transmittance, HitGradients<T>& out) {
-    make_room(static_cast<int>(rate_.size()), left_light_, left_rest_, inside_);
+  void backward(int hits, int boxes, T low, T high, const T* g_weight, double g_transmittance, HitGradients<T>& out) {
+    make_room(hits * kMaxBoxes, left_light_, left_rest_, inside_);
+    T half_width[kMaxBoxes];
+    for (int i = 0; i < boxes; ++i) half_width[i] = static_cast<T>(box_half_width(boxes, i));
     double remaining = end_ * g_transmittance, light = 0, rest = 0, pull = 0;
     for (int i = sorted_.count - 1; i >= 0; --i) {
       const double first = at_[i] * first_[i];
       rest += remaining * step_[i] + pull * (at_[i] * second_[i]);
       remaining += pull * first;
       light += first;
-      const int32_t code = sorted_.code[i], box = code >> 1, hit = box / boxes, inner = box % boxes;
+      const int32_t code = sorted_.code[i], box = box_of(code), hit = hit_of(code);
       const double g = g_weight[hit], rate = rate_[box];
       const bool clamped = sorted_.time[i] <= low || sorted_.time[i] >= high;
       const T jump = clamped ? T(0) : static_cast<T>(rate * (g * at_[i] - remaining));
-      out.width[hit] += static_cast<T>(box_half_width(boxes, inner)) * jump;
-      if (code & 1) {
+      out.width[hit] += half_width[inner_of(code)] * jump;
+      if (leaves(code)) {
         left_light_[box] = light, left_rest_[box] = rest;
         out.depth[hit] += jump;
         pull += g * rate;
@@ -304,16 +356,17 @@ class ExactBackward {
   }
 
   void finish(const Hits<T>& hits, int boxes, HitGradients<T>& out) {
-    for (int hit = 0; hit < hits.count; ++hit)
-      for (int i = 0; i < boxes; ++i) {
-        const double half = box_half_width(boxes, i) * hits.width[hit];
-        const double share = box_mass(boxes, i) / (2 * half) * inside_[hit * boxes + i];
-        out.mass[hit] += static_cast<T>(share);
-        out.width[hit] -= static_cast<T>(share * hits.mass[hit] / hits.width[hit]);
+    for (int i = 0; i < boxes; ++i) {
+      const double density = box_mass(boxes, i) / (2 * box_half_width(boxes, i));
+      for (int hit = 0; hit < hits.count; ++hit) {
+        const T share = static_cast<T>(density * hits.sharpness[hit] * inside_[hit * kMaxBoxes + i]);
+        out.mass[hit] += share;
+        out.width[hit] -= share * hits.mass[hit] * hits.sharpness[hit];
       }
+    }
   }
 
-  Events<T> all_, sorted_;
+  Events<T> events_, sorted_;
   std::vector<T> rate_, step_, depth_, first_, second_, passed_;
   std::vector<double> at_, left_light_, left_rest_, inside_;
   double end_ = 1;

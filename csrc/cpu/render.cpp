@@ -1,6 +1,7 @@
 // Pictures and fragments: every tile of rays against its list of ellipsoids.
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "parallel.h"
@@ -111,23 +112,37 @@ void find_hits(Workspace<T>& w, int begin, int end, const LocalRay<T>& ray) {
   for (int i = start; i < found; ++i) {
     hits.peak[i] = exp_fast(hits.peak[i]);
     hits.mass[i] = density[hits.member[i]] * hits.peak[i];
-    hits.width[i] = 1 / std::sqrt(hits.width[i]);
+    hits.sharpness[i] = std::sqrt(hits.width[i]);
+    hits.width[i] = 1 / hits.sharpness[i];
   }
 }
 
-// All hits of a ray; ordered where the aggregation or the caller needs it. Returns how many the limit left out.
+// Reads the tile's list in pieces: visit(first new hit, distance before which no later hit has an event)
+// returns whether to go on.
+template <class T, class Visit>
+void stream_hits(Workspace<T>& w, const LocalRay<T>& ray, Visit visit) {
+  constexpr int piece = 32;
+  w.hits.count = 0;
+  for (int begin = 0; begin < w.list.size; begin += piece) {
+    const int end = std::min(begin + piece, w.list.size), known = w.hits.count;
+    find_hits(w, begin, end, ray);
+    const bool last = end == w.list.size;
+    if (!visit(known, last ? std::numeric_limits<T>::infinity() : w.list.nearest[end] - ray.shift)) return;
+  }
+}
+
+// All hits of a ray, nearest first; returns how many the limit left out.
 template <class T>
-int find_all_hits(const voge_scene& s, Workspace<T>& w, const LocalRay<T>& ray, bool ordered) {
+int find_ordered_hits(const voge_scene& s, Workspace<T>& w, const LocalRay<T>& ray) {
   w.hits.count = 0;
   find_hits(w, 0, w.list.size, ray);
-  if (!ordered && s.aggregation == VOGE_EXACT && (s.limit == 0 || s.limit >= w.hits.count)) return 0;
   return keep_nearest(w.hits, s.limit, w.order, w.sum);
 }
 
 // Weights of w.hits into w.weight; returns T(inf).
 template <class T>
 double weigh(const voge_scene& s, Workspace<T>& w, const LocalRay<T>& ray) {
-  w.weight.assign(w.hits.count, T(0));
+  make_room(w.hits.count, w.weight);
   if (s.aggregation == VOGE_EXACT) {
     w.sweep.start(s.boxes);
     w.sweep.add(w.hits, 0, ray.near_distance, ray.far_distance);
@@ -140,26 +155,24 @@ double weigh(const voge_scene& s, Workspace<T>& w, const LocalRay<T>& ray) {
   return total_transmittance(w.hits);
 }
 
-// `exact` from front to back in pieces of the list: an event is safe to pass once no later member can
-// come before it. Ends below the stop transmittance. Leaves hits and w.weight; returns T(inf).
+// `exact` from front to back; ends below the stop transmittance. Leaves hits and w.weight; returns T(inf).
 template <class T>
-double stream(const voge_scene& s, Workspace<T>& w, const LocalRay<T>& ray) {
-  constexpr int piece = 32;
-  w.hits.count = 0;
+double weigh_streaming(const voge_scene& s, Workspace<T>& w, const LocalRay<T>& ray) {
   w.sweep.start(s.boxes);
-  for (int begin = 0; begin < w.list.size; begin += piece) {
-    const int end = std::min(begin + piece, w.list.size), known = w.hits.count;
-    find_hits(w, begin, end, ray);
+  stream_hits(w, ray, [&](int known, T until) {
     w.sweep.add(w.hits, known, ray.near_distance, ray.far_distance);
-    if (w.sweep.idle()) continue;
-    if (end == w.list.size) w.sweep.advance_to_end();
-    else w.sweep.advance(w.list.nearest[end] - ray.shift);
-    if (w.sweep.transmittance < s.stop_transmittance) break;
-  }
+    if (!w.sweep.idle()) w.sweep.advance(until);
+    return w.sweep.transmittance >= s.stop_transmittance;
+  });
+  if (w.sweep.transmittance >= s.stop_transmittance) w.sweep.advance_to_end();  // events at infinity
   w.sweep.stop();
-  w.weight.assign(w.sweep.weight.begin(), w.sweep.weight.begin() + w.hits.count);
+  make_room(w.hits.count, w.weight);
+  std::copy(w.sweep.weight.begin(), w.sweep.weight.begin() + w.hits.count, w.weight.begin());
   return w.sweep.transmittance;
 }
+
+// A picture of `exact` needs no order of hits and no limit: its rays may stream.
+bool streams(const voge_scene& s) { return s.aggregation == VOGE_EXACT && s.limit == 0; }
 
 template <class T>
 void shade(const voge_scene& s, const Workspace<T>& w, const LocalRay<T>& ray, int64_t index, double transmittance,
@@ -181,7 +194,6 @@ void shade(const voge_scene& s, const Workspace<T>& w, const LocalRay<T>& ray, i
 template <class T>
 void render(const voge_scene& s, T* image, T* transmittance, T* depth) {
   const TileGrid grid(s);
-  const bool streams = s.aggregation == VOGE_EXACT && s.limit == 0;
   share_out(grid.total, [&](auto next) {
     Workspace<T> w;
     for (int64_t tile = next(); tile >= 0; tile = next()) {
@@ -189,14 +201,28 @@ void render(const voge_scene& s, T* image, T* transmittance, T* depth) {
       for_each_ray(s, grid, tile, [&](int64_t index) {
         const LocalRay<T> ray(s, index, w.list.anchor);
         double passed;
-        if (streams) passed = stream(s, w, ray);
-        else find_all_hits(s, w, ray, false), passed = weigh(s, w, ray);
+        if (streams(s)) passed = weigh_streaming(s, w, ray);
+        else find_ordered_hits(s, w, ray), passed = weigh(s, w, ray);
         shade(s, w, ray, index, passed, image, transmittance, depth);
       });
     }
   });
 }
 
+// Finds the hits of a ray for the backward pass, in the order of the forward pass.
+template <class T>
+void find_hits_again(const voge_scene& s, Workspace<T>& w, const LocalRay<T>& ray, bool ordered) {
+  w.exact_backward.start();
+  const auto add = [&](int known, T until) {
+    w.exact_backward.add(w.hits, known, s.boxes, ray.near_distance, ray.far_distance, until);
+    return true;
+  };
+  if (!ordered) return stream_hits(w, ray, add);
+  find_ordered_hits(s, w, ray);
+  if (s.aggregation == VOGE_EXACT) add(0, std::numeric_limits<T>::infinity());
+}
+
+// From w.g_weight to w.gradients.
 template <class T>
 void weigh_backward(const voge_scene& s, Workspace<T>& w, const LocalRay<T>& ray, double g_transmittance) {
   w.gradients.reset(w.hits.count);
@@ -323,7 +349,7 @@ void render_backward(const voge_scene& s, const T* g_image, const T* g_transmitt
   GradientSums<T> sums(s, g_features);
   const int64_t channels = s.channels;
   gather_gradients(s, sums, [&](Workspace<T>& w, const LocalRay<T>& ray, int64_t index, int64_t entry) {
-    find_all_hits(s, w, ray, false);
+    find_hits_again(s, w, ray, !streams(s));
     const T* g_pixel = g_image + index * channels;
     make_room(w.hits.count, w.g_weight);
     for (int k = 0; k < w.hits.count; ++k) {
@@ -370,7 +396,7 @@ void trace(const voge_scene& s, const int64_t* offsets, int32_t* out_index, T* w
       w.list.load(s, tile);
       for_each_ray(s, grid, tile, [&](int64_t index) {
         const LocalRay<T> ray(s, index, w.list.anchor);
-        find_all_hits(s, w, ray, true);
+        find_ordered_hits(s, w, ray);
         transmittance[index] = static_cast<T>(weigh(s, w, ray));
         for (int k = 0; k < w.hits.count; ++k) {
           const int64_t entry = offsets[index] + k;
@@ -387,7 +413,7 @@ void trace_backward(const voge_scene& s, const int64_t* offsets, const T* g_weig
                     const T* g_transmittance, T* g_means, T* g_scales, T* g_quats, T* g_density, RayOutputs<T> out) {
   GradientSums<T> sums(s, nullptr);
   gather_gradients(s, sums, [&](Workspace<T>& w, const LocalRay<T>& ray, int64_t index, int64_t entry) {
-    find_all_hits(s, w, ray, true);
+    find_hits_again(s, w, ray, true);
     const int64_t begin = offsets[index];
     w.g_weight.assign(g_weight + begin, g_weight + begin + w.hits.count);
     weigh_backward(s, w, ray, g_transmittance[index]);
