@@ -52,8 +52,8 @@ def test_a_backend_asked_for_by_name_is_never_replaced(tmp_path):
 
 
 def test_the_reason_of_the_build_is_passed_on(tmp_path):
-    (tmp_path / "build_info.json").write_text('{"cpu": "no C++ compiler was found when voge was built"}')
-    assert "no C++ compiler was found when voge was built" in probe(tmp_path)["warnings"][0]
+    (tmp_path / "build_info.json").write_text('{"cpu": "no working C++ compiler was found when voge was built"}')
+    assert "no working C++ compiler was found when voge was built" in probe(tmp_path)["warnings"][0]
 
 
 def test_a_file_that_is_no_library_is_named(tmp_path):

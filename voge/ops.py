@@ -32,7 +32,7 @@ def status() -> dict[str, Status]:
     """The state of every backend, by name."""
     cpu = native.cpu()
     return {
-        "cuda": Status(False, "this version has no CUDA renderer", "use cpp"),
+        "cuda": Status(False, "this version has no CUDA renderer"),
         "cpp": Status(cpu.handle is not None, cpu.reason, cpu.remedy),
         "torch": Status(True, f"plain torch {torch.__version__}: the definition, slow"),
     }
@@ -53,7 +53,7 @@ def implementation(backend: Backend, device: torch.device) -> Backend:
         return Backend.torch
     state = status()[backend.value]
     if not state.available:
-        raise BackendError(f"backend {backend.value}: {state.reason}; {state.remedy}")
+        raise BackendError("; ".join(filter(None, (f"backend {backend.value}: {state.reason}", state.remedy))))
     if backend is Backend.cpp and device.type != "cpu":
         raise BackendError(f"backend cpp runs on the CPU; the tensors are on {device}: move them, or use backend auto")
     return backend
@@ -88,13 +88,18 @@ def trace_rays(
 
 def gather(weight: Tensor, attributes: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
     """W A: (P, C) from attributes (N, C). Differentiable in weight and attributes."""
-    if implementation(Backend.auto, weight.device) is Backend.torch:
+    if not _has_products(weight.device):
         return reference.gather(weight, attributes, index, offsets)
     return torch.ops.voge.gather(weight.contiguous(), attributes.contiguous(), index, offsets)
 
 
 def scatter(weight: Tensor, image: Tensor, index: Tensor, offsets: Tensor, count: int) -> Tensor:
     """W^T I: (N, C) from an image (P, C), N = count. Differentiable in weight and image."""
-    if implementation(Backend.auto, weight.device) is Backend.torch:
+    if not _has_products(weight.device):
         return reference.scatter(weight, image, index, offsets, count)
     return torch.ops.voge.scatter(weight.contiguous(), image.contiguous(), index, offsets, count)
+
+
+def _has_products(device: torch.device) -> bool:
+    """Whether W's products run compiled: quietly, since whoever made W has chosen, or was warned."""
+    return device.type == "cpu" and native.cpu().handle is not None
