@@ -82,10 +82,8 @@ def both(e: voge.Ellipsoids, c: voge.Cameras, s: voge.RenderSettings) -> Callabl
 
 def counts(e: voge.Ellipsoids, c: voge.Cameras, s: voge.RenderSettings) -> tuple[int, int]:
     """Pairs that the tile lists make the renderer test, and hits."""
-    rays = c.rays()
-    ways = [rays.origins.contiguous(), rays.directions.contiguous()]
-    _, offsets, _ = compiled._tile_lists(compiled._geometry(e), ways, c, compiled.IMAGE_TILE, s)
-    return int(offsets[-1]) * math.prod(compiled.IMAGE_TILE), int(voge.trace(e, c, s).offsets[-1])
+    _, _, (_, offsets, _), tile = compiled._prepare(e, c.rays(), c, s)
+    return int(offsets[-1]) * math.prod(tile), int(voge.trace(e, c, s).offsets[-1])
 
 
 def row(*cells: object) -> None:

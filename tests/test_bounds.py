@@ -33,12 +33,10 @@ def seen(e: voge.Ellipsoids, rays: voge.Rays) -> torch.Tensor:
     return (e.density * exponent.exp() >= ETA) & (depth > 0)
 
 
-def listed(e: voge.Ellipsoids, rays: voge.Rays, c: voge.Cameras | None, tile: list[int]) -> torch.Tensor:
+def listed(e: voge.Ellipsoids, rays: voge.Rays, c: voge.Cameras | None) -> torch.Tensor:
     """(P, N): is ellipsoid n in the list of ray p's tile?"""
     views, height, width = rays.shape
-    ways = [rays.origins.contiguous(), rays.directions.contiguous()]
-    s = voge.RenderSettings(min_density=ETA)
-    _, offsets, members = compiled._tile_lists(compiled._geometry(e), ways, c, tile, s)
+    _, _, (_, offsets, members), tile = compiled._prepare(e, rays, c, voge.RenderSettings(min_density=ETA))
     table = torch.zeros(len(offsets) - 1, len(e), dtype=torch.bool)
     table[torch.repeat_interleave(torch.arange(len(offsets) - 1), offsets.diff()), members.long()] = True
     rows, columns = -(-height // tile[0]), -(-width // tile[1])
@@ -53,7 +51,7 @@ def test_no_ellipsoid_that_a_pixel_sees_is_missed(compiled_backend, model, kind)
         e, c = scene(kind, 300, seed), cameras(41, 27, 2, model=model, azimuth=5.0 * seed)
         visible = seen(e, c.rays())
         assert visible.any()
-        assert not (visible & ~listed(e, c.rays(), c, [4, 8])).any()
+        assert not (visible & ~listed(e, c.rays(), c)).any()
 
 
 @pytest.mark.parametrize("kind", ["front", "around", "crossing"])
@@ -65,22 +63,23 @@ def test_no_ellipsoid_that_any_ray_sees_is_missed(compiled_backend, kind):
         toward = torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64)
         directions = torch.nn.functional.normalize(toward + jitter[0], dim=-1)
         rays = voge.Rays(torch.tensor([0.0, 0.0, 3.0], dtype=torch.float64) + jitter[1], directions)
-        assert not (seen(e, rays) & ~listed(e, rays, None, [1, 64])).any()
+        assert not (seen(e, rays) & ~listed(e, rays, None)).any()
 
 
-def test_boxes_hold_little_more_than_what_is_seen(compiled_backend):
+def test_boxes_hold_little_more_than_what_is_seen(compiled_backend, monkeypatch):
     """Single pixels as tiles: an ellipse fills pi/4 of its box, so tight boxes list less than twice what is seen."""
+    monkeypatch.setattr(compiled, "IMAGE_TILE", [1, 1])
     e, c = scene("front", 300, 0), cameras(64, 48)
-    assert listed(e, c.rays(), c, [1, 1]).sum() < 2 * seen(e, c.rays()).sum()
+    assert listed(e, c.rays(), c).sum() < 2 * seen(e, c.rays()).sum()
 
 
-def test_no_event_comes_before_its_tiles_bound(compiled_backend):
+def test_no_event_comes_before_its_tiles_bound(compiled_backend, monkeypatch):
     """The bound that lets a ray pass events before the list is read to its end."""
+    monkeypatch.setattr(compiled, "IMAGE_TILE", [33, 33])
     for kind in ("front", "around", "crossing"):
         e, c = scene(kind, 200, 3), cameras(33, 17)
-        rays, s = c.rays(), voge.RenderSettings(min_density=ETA)
-        ways = [rays.origins.contiguous(), rays.directions.contiguous()]
-        nearest, offsets, members = compiled._tile_lists(compiled._geometry(e), ways, c, [33, 33], s)
+        rays = c.rays()
+        _, _, (nearest, offsets, members), _ = compiled._prepare(e, rays, c, voge.RenderSettings(min_density=ETA))
         assert len(offsets) == 2
         assert (nearest.diff() >= 0).all()
         bound = torch.full((len(e),), torch.inf, dtype=torch.float64).index_put((members.long(),), nearest)
@@ -97,6 +96,6 @@ def test_ellipsoids_that_are_not_finite_are_in_no_list(compiled_backend):
         broken = tensor.clone()
         broken[::2] = torch.nan
         parts = {n: getattr(e, n) for n in ("means", "scales", "quats", "density")}
-        hidden = listed(voge.Ellipsoids(**{**parts, name: broken}), c.rays(), c, [8, 8])
+        hidden = listed(voge.Ellipsoids(**{**parts, name: broken}), c.rays(), c)
         assert not hidden[:, ::2].any(), name
         assert hidden[:, 1::2].any(), name

@@ -32,10 +32,9 @@ def render_rays(
     ellipsoids: Ellipsoids, features: Tensor, rays: Rays, cameras: Cameras, settings: RenderSettings
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Image (V, H, W, C), alpha (V, H, W) and depth (V, H, W)."""
-    geometry, ways = _geometry(ellipsoids), [rays.origins.contiguous(), rays.directions.contiguous()]
-    lists = _tile_lists(geometry, ways, cameras, IMAGE_TILE, settings)
+    geometry, ways, lists, tile = _prepare(ellipsoids, rays, cameras, settings)
     image, transmittance, depth = torch.ops.voge.render(
-        *geometry, features.contiguous(), *ways, *lists, IMAGE_TILE, *_numbers(settings)
+        *geometry, features.contiguous(), *ways, *lists, tile, *_numbers(settings)
     )
     return image, 1 - transmittance, depth
 
@@ -44,30 +43,33 @@ def trace_rays(
     ellipsoids: Ellipsoids, rays: Rays, cameras: Cameras | None, settings: RenderSettings
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """weight, depth (E,), transmittance (P,), index (E,), offsets (P + 1,), truncated ()."""
-    shape, tile = (rays.shape, IMAGE_TILE) if cameras is not None else ((1, 1, rays.shape.numel()), RAY_TILE)
-    geometry = _geometry(ellipsoids)
-    ways = [t.reshape(*shape, 3).contiguous() for t in (rays.origins, rays.directions)]
-    lists = _tile_lists(geometry, ways, cameras, tile, settings)
+    geometry, ways, lists, tile = _prepare(ellipsoids, rays, cameras, settings)
     return torch.ops.voge.trace(*geometry, *ways, *lists, tile, *_numbers(settings))
 
 
-def _geometry(e: Ellipsoids) -> list[Tensor]:
-    return [t.contiguous() for t in (e.means, e.scales, e.quats, e.density)]
+def _prepare(
+    ellipsoids: Ellipsoids, rays: Rays, cameras: Cameras | None, settings: RenderSettings
+) -> tuple[list[Tensor], list[Tensor], tuple[Tensor, Tensor, Tensor], list[int]]:
+    """Contiguous geometry and rays (V, H, W, 3), tile lists, and the tile.
+
+    The lists say who may meet whom: the discrete choice, which carries no gradient.
+    """
+    tile = RAY_TILE if cameras is None else IMAGE_TILE
+    shape = (1, 1, rays.shape.numel()) if cameras is None else rays.shape
+    geometry = [t.contiguous() for t in (ellipsoids.means, ellipsoids.scales, ellipsoids.quats, ellipsoids.density)]
+    ways = [t.reshape(*shape, 3).contiguous() for t in (rays.origins, rays.directions)]
+    matrices: list[Tensor | None] = [None, None]
+    if cameras is not None and cameras.model in (CameraModel.pinhole, CameraModel.orthographic):
+        matrices = [m.detach().contiguous() for m in (cameras.viewmats, cameras.Ks)]
+    orthographic = cameras is not None and cameras.model is CameraModel.orthographic
+    tensors = [t.detach() for t in (*geometry, *ways)]
+    lists = torch.ops.voge.bin(*tensors, *matrices, orthographic, tile, *_numbers(settings))
+    return geometry, ways, lists, tile
 
 
 def _numbers(settings: RenderSettings) -> tuple[list[int], list[float]]:
     counts = [AGGREGATIONS[settings.aggregation], settings.boxes, settings.limit]
     return counts, [settings.eta, settings.near, settings.far, settings.stop_transmittance]
-
-
-def _tile_lists(
-    geometry: list[Tensor], ways: list[Tensor], cameras: Cameras | None, tile: list[int], settings: RenderSettings
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Who may meet whom: the discrete choice, which carries no gradient."""
-    tensors = [t.detach() for t in (*geometry, *ways)]
-    matrices = [None, None] if cameras is None else [m.detach().contiguous() for m in (cameras.viewmats, cameras.Ks)]
-    orthographic = cameras is not None and cameras.model is CameraModel.orthographic
-    return torch.ops.voge.bin(*tensors, *matrices, orthographic, tile, *_numbers(settings))
 
 
 def _pointer(tensor: Tensor | None) -> int | None:
