@@ -3,6 +3,9 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VOGE_CPU ?= AUTO
+VOGE_CUDA ?= AUTO
+# One kind of GPU, so that building stays quick; the package by itself builds for all (all-major).
+CUDA_ARCHITECTURES ?= 90
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +16,7 @@ JOBS ?= 2
 .PHONY: help setup build test check format bench demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # torch goes first and by name: a range would bring gigabytes of CUDA packages to machines without a GPU.
 $(VENV)/torch: Makefile
@@ -23,7 +26,9 @@ $(VENV)/torch: Makefile
 	@touch $@
 
 $(VENV)/installed: $(VENV)/torch $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable ".[dev]" --config-settings=cmake.define.VOGE_CPU=$(VOGE_CPU)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]" --config-settings=cmake.define.VOGE_CPU=$(VOGE_CPU) \
+		--config-settings=cmake.define.VOGE_CUDA=$(VOGE_CUDA) \
+		--config-settings=cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)
 	@touch $@
 
 setup: $(VENV)/installed ## make .venv with everything in it, compiled code included
@@ -34,6 +39,11 @@ build: ## compile csrc/ again
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest -n $(JOBS)
+
+test-gpu: setup ## the renderer's tests on CUDA, then the sanitizer; needs a GPU and a torch for it
+	VOGE_TEST_BACKENDS=cuda $(BIN)/python -m pytest tests/test_render.py tests/test_bounds.py
+	compute-sanitizer --tool memcheck --error-exitcode 1 $(BIN)/python tests/sanitize.py
+	compute-sanitizer --tool racecheck --error-exitcode 1 $(BIN)/python tests/sanitize.py
 
 check: setup ## format, lint and types, then the tests
 	$(BIN)/ruff format --check .

@@ -42,6 +42,11 @@ typedef struct voge_scene {
   const int64_t* tile_offsets;  // (V * tiles + 1) rows of tile_members
   const int32_t* tile_members;  // ellipsoids of each tile, nearest bound first
   const void* tile_nearest;     // for each member: no event of it comes earlier on any ray of the tile
+  // CUDA only
+  const void* packed;           // (N, 16) as voge_cuda_pack leaves them
+  void* stream;
+  int32_t device;
+  int32_t longest_list;         // members of the longest tile list
 } voge_scene;
 
 VOGE_API int32_t voge_abi_version(void);
@@ -80,6 +85,49 @@ VOGE_API int32_t voge_scatter(int32_t scalar_size, int64_t rays, int64_t channel
                               void* out);
 VOGE_API int32_t voge_dot_rows(int32_t scalar_size, int64_t rays, int64_t channels, const int64_t* offsets,
                                const int32_t* index, const void* attributes, const void* image, void* out);
+
+// ---- CUDA: the same operators in voge_cuda; all pointers are to memory of scene->device, all work goes to
+// scene->stream. Error codes above 100 are 100 + cudaError_t.
+
+// Runs a small kernel, so that a missing driver or architecture is known, with its reason, before use.
+VOGE_API int32_t voge_cuda_probe(int32_t device);
+VOGE_API const char* voge_cuda_error(int32_t code);
+
+// Tile lists in two steps. First offsets (V * tiles + 1) and the longest list (1); then members and
+// bounds, with room for `entries` in each of the four arrays to sort in, and `scratch`.
+VOGE_API int64_t voge_cuda_scratch_bytes(const voge_scene* scene, int64_t entries);
+VOGE_API int32_t voge_cuda_tile_offsets(const voge_scene* scene, int64_t* offsets, int64_t* longest, void* scratch,
+                                        int64_t scratch_bytes);
+VOGE_API int32_t voge_cuda_tile_members(const voge_scene* scene, int64_t entries, int32_t* members, void* nearest,
+                                        void* keys, void* sorted_keys, int32_t* ids, int64_t* cursors, void* scratch,
+                                        int64_t scratch_bytes);
+VOGE_API int32_t voge_cuda_pack(const voge_scene* scene, void* packed);
+
+// Rays that meet more than fits are passed on in `overflow` (2 x (P + 1)) from warps to blocks, and from
+// blocks to blocks with `deep` memory, which is needed where voge_cuda_deep_bytes is not 0.
+VOGE_API int64_t voge_cuda_deep_bytes(const voge_scene* scene);
+VOGE_API int32_t voge_cuda_render(const voge_scene* scene, void* image, void* transmittance, void* depth,
+                                  int32_t* overflow, void* deep);
+VOGE_API int32_t voge_cuda_render_backward(const voge_scene* scene, const void* g_image, const void* g_transmittance,
+                                           const void* g_depth, void* g_means, void* g_scales, void* g_quats,
+                                           void* g_density, void* g_features, void* g_origins, void* g_directions,
+                                           void* sums, int32_t* overflow, void* deep);
+VOGE_API int32_t voge_cuda_trace_counts(const voge_scene* scene, int64_t* counts, int64_t* truncated);
+VOGE_API int32_t voge_cuda_trace(const voge_scene* scene, const int64_t* offsets, int32_t* index, void* weight,
+                                 void* depth, void* transmittance, int32_t* overflow, void* deep);
+VOGE_API int32_t voge_cuda_trace_backward(const voge_scene* scene, const int64_t* offsets, const void* g_weight,
+                                          const void* g_depth, const void* g_transmittance, void* g_means,
+                                          void* g_scales, void* g_quats, void* g_density, void* g_origins,
+                                          void* g_directions, void* sums, int32_t* overflow, void* deep);
+VOGE_API int32_t voge_cuda_gather(int32_t device, void* stream, int32_t scalar_size, int64_t rays, int64_t channels,
+                                  const int64_t* offsets, const int32_t* index, const void* weight,
+                                  const void* attributes, void* out);
+VOGE_API int32_t voge_cuda_scatter(int32_t device, void* stream, int32_t scalar_size, int64_t rays, int64_t channels,
+                                   int64_t count, const int64_t* offsets, const int32_t* index, const void* weight,
+                                   const void* image, void* out);
+VOGE_API int32_t voge_cuda_dot_rows(int32_t device, void* stream, int32_t scalar_size, int64_t rays, int64_t channels,
+                                    const int64_t* offsets, const int32_t* index, const void* attributes,
+                                    const void* image, void* out);
 
 #ifdef __cplusplus
 }

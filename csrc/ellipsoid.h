@@ -141,23 +141,44 @@ VOGE_HD void finish_gradient(const T* scales, const T* quat, const PairGradient<
 
 constexpr int kMaxBoxes = 4;
 
+#define VOGE_BOX_HALF_WIDTHS                                  \
+  {{1.7320508075688772, 0, 0, 0},                             \
+   {1.355626179974266, 2.8569700138728056, 0, 0},             \
+   {1.1544053947399682, 2.366759410734541, 3.7504397177257425, 0}, \
+   {1.0232556637891326, 2.07684797867783, 3.20542900285647, 4.512745863399783}}
+#define VOGE_BOX_MASSES                                       \
+  {{1, 0, 0, 0},                                              \
+   {0.8162277660168379, 0.1837722339831621, 0, 0},            \
+   {0.6400011797774545, 0.3445751421832928, 0.015423678039252672, 0}, \
+   {0.5111656321287837, 0.4306086276681767, 0.05731559955289179, 0.0009101406501477683}}
+
+#if defined(__CUDACC__)  // in constant memory: a table on the stack would go through local memory
+static __device__ __constant__ double kBoxHalfWidths[4][4] = VOGE_BOX_HALF_WIDTHS;
+static __device__ __constant__ double kBoxMasses[4][4] = VOGE_BOX_MASSES;
+#endif
+
 VOGE_HD double box_half_width(int boxes, int i) {
-  constexpr double table[4][4] = {{1.7320508075688772, 0, 0, 0},
-                                  {1.355626179974266, 2.8569700138728056, 0, 0},
-                                  {1.1544053947399682, 2.366759410734541, 3.7504397177257425, 0},
-                                  {1.0232556637891326, 2.07684797867783, 3.20542900285647, 4.512745863399783}};
+#if defined(__CUDA_ARCH__)
+  return kBoxHalfWidths[boxes - 1][i];
+#else
+  constexpr double table[4][4] = VOGE_BOX_HALF_WIDTHS;
   return table[boxes - 1][i];
+#endif
 }
 VOGE_HD double box_mass(int boxes, int i) {
-  constexpr double table[4][4] = {{1, 0, 0, 0},
-                                  {0.8162277660168379, 0.1837722339831621, 0, 0},
-                                  {0.6400011797774545, 0.3445751421832928, 0.015423678039252672, 0},
-                                  {0.5111656321287837, 0.4306086276681767, 0.05731559955289179, 0.0009101406501477683}};
+#if defined(__CUDA_ARCH__)
+  return kBoxMasses[boxes - 1][i];
+#else
+  constexpr double table[4][4] = VOGE_BOX_MASSES;
   return table[boxes - 1][i];
+#endif
 }
 
 // exp for float: within 2 units in the last place on [-87, 0], 0 below. Written so that loops vectorise.
 VOGE_HD float exp_fast(float x) {
+#if defined(__CUDA_ARCH__)
+  return expf(x);
+#else
   const float clamped = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
   const float shifted = clamped * 1.44269504088896341f + 12582912.0f;  // 1.5 * 2^23: rounds to an integer
   const float n = shifted - 12582912.0f;
@@ -172,6 +193,7 @@ VOGE_HD float exp_fast(float x) {
   union { int32_t i; float f; } scale;
   scale.i = (static_cast<int32_t>(n) + 127) << 23;
   return x < -87.0f ? 0.0f : p * scale.f;
+#endif
 }
 VOGE_HD double exp_fast(double x) { return std::exp(x); }
 

@@ -14,15 +14,16 @@ def random_ellipsoids(
     count: int, seed: int = 0, dtype: torch.dtype = torch.float64, channels: int = 3
 ) -> voge.Ellipsoids:
     """Overlapping ellipsoids of several sizes and shapes about the origin."""
-    g = torch.Generator().manual_seed(seed)
-    e = voge.Ellipsoids(
-        means=torch.randn(count, 3, generator=g, dtype=torch.float64) * 0.5,
-        scales=torch.rand(count, 3, generator=g, dtype=torch.float64) * 0.25 + 0.03,
-        quats=torch.randn(count, 4, generator=g, dtype=torch.float64),
-        density=torch.rand(count, generator=g, dtype=torch.float64) * 2 + 0.05,
-        features=torch.rand(count, channels, generator=g, dtype=torch.float64),
-    )
-    return e.to(dtype)
+    g = torch.Generator("cpu").manual_seed(seed)
+    with torch.device("cpu"):
+        e = voge.Ellipsoids(
+            means=torch.randn(count, 3, generator=g, dtype=torch.float64) * 0.5,
+            scales=torch.rand(count, 3, generator=g, dtype=torch.float64) * 0.25 + 0.03,
+            quats=torch.randn(count, 4, generator=g, dtype=torch.float64),
+            density=torch.rand(count, generator=g, dtype=torch.float64) * 2 + 0.05,
+            features=torch.rand(count, channels, generator=g, dtype=torch.float64),
+        )
+    return e.to(dtype).to(torch.get_default_device())
 
 
 def hostile_ellipsoids(kind: str, dtype: torch.dtype = torch.float64) -> voge.Ellipsoids:
@@ -83,5 +84,5 @@ def centred_camera(size: int = 33, dtype: torch.dtype = torch.float64) -> voge.C
 
 def random_like(tensor: Tensor, seed: int = 1) -> Tensor:
     """Uniform random numbers in a tensor's shape, dtype and device, made on the CPU."""
-    g = torch.Generator().manual_seed(seed)
-    return torch.rand(tensor.shape, generator=g, dtype=torch.float64).to(tensor)
+    g = torch.Generator("cpu").manual_seed(seed)
+    return torch.rand(tensor.shape, generator=g, dtype=torch.float64, device="cpu").to(tensor)

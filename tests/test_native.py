@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from scenes import cameras, random_ellipsoids
 
 import voge
-from voge import native
+from voge import native, ops
 
 PROBE = """
 import json, sys, warnings, torch, voge
@@ -61,9 +64,10 @@ def test_a_file_that_is_no_library_is_named(tmp_path):
     assert "cannot be loaded" in probe(tmp_path)["error"]
 
 
-def test_own_threads_give_the_same_picture_as_torchs(compiled_backend):
+@pytest.mark.skipif(not ops.status()["cpp"].available, reason="no C++ renderer here")
+def test_own_threads_give_the_same_picture_as_torchs():
     e, c = random_ellipsoids(100), cameras(33, 20)
-    s = voge.RenderSettings(backend=compiled_backend)
+    s = voge.RenderSettings(backend=voge.Backend.cpp)
     handle, threads = native.cpu().handle, torch.get_num_threads()
     assert handle is not None
     try:
@@ -74,3 +78,15 @@ def test_own_threads_give_the_same_picture_as_torchs(compiled_backend):
     finally:
         torch.set_num_threads(threads)
         native._use_torch_threads(handle)
+
+
+def test_the_cuda_library_has_every_entry_point_of_the_interface():
+    """Compiled without a GPU; that it runs is for `make test-gpu`."""
+    path = native._find("voge_cuda")
+    if path is None:
+        pytest.skip(f"not built: {native.build_info().get('cuda')}")
+    header = (Path(__file__).parents[1] / "csrc" / "abi.h").read_text()
+    handle = ctypes.CDLL(str(path))
+    names = [*re.findall(r"\b(voge_cuda_\w+)\(", header), "voge_abi_version"]
+    assert len(names) == 16
+    assert [name for name in names if not hasattr(handle, name)] == []

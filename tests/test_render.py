@@ -11,7 +11,7 @@ from scenes import HOSTILE, cameras, centred_camera, hostile_ellipsoids, random_
 from torch import Tensor
 
 import voge
-from voge import compiled
+from voge import compiled, ops
 from voge.settings import Aggregation, Backend
 
 AGGREGATIONS = list(Aggregation)
@@ -204,7 +204,7 @@ def test_fragments_carry_gradients_to_weights_attributes_and_images(backend):
 def test_any_rays_give_what_the_camera_gives(backend):
     e, c = random_ellipsoids(40), cameras(14, 10, azimuth=20)
     rays = c.rays()
-    order = torch.randperm(140, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(140, generator=torch.Generator(torch.get_default_device()).manual_seed(0))
     loose = voge.Rays(rays.origins.reshape(-1, 3)[order], rays.directions.reshape(-1, 3)[order])
     image = voge.trace(e, c, settings(backend)).interpolate(e.features).reshape(-1, 3)
     torch.testing.assert_close(
@@ -336,6 +336,8 @@ def test_tiles_change_nothing(compiled_backend, monkeypatch, tile):
 
 
 def test_the_number_of_threads_changes_no_bit(compiled_backend):
+    if compiled_backend is Backend.cuda:
+        pytest.skip("a GPU's atomic additions come in any order")
     e, c = random_ellipsoids(200, dtype=torch.float32), cameras(37, 22, 2, torch.float32, azimuth=20)
     threads, results = torch.get_num_threads(), []
     try:
@@ -380,6 +382,7 @@ def test_errors_name_the_argument_the_rule_and_the_value(backend):
         f.sample(torch.zeros(1, 4, 5, 2, dtype=torch.float64))
 
 
+@pytest.mark.skipif(ops.status()["cuda"].available, reason="needs a machine without CUDA")
 def test_a_backend_that_is_missing_raises_with_its_reason():
     with pytest.raises(voge.BackendError, match="backend cuda: "):
         voge.render(random_ellipsoids(1), cameras(2, 2), settings(Backend.cuda))

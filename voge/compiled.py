@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from voge import native
 from voge.cameras import CameraModel, Cameras, Rays
+from voge.drivers import driver
 from voge.ellipsoids import Ellipsoids
 from voge.settings import Aggregation, RenderSettings
 
@@ -49,8 +49,8 @@ def trace_rays(
 
 def _prepare(
     ellipsoids: Ellipsoids, rays: Rays, cameras: Cameras | None, settings: RenderSettings
-) -> tuple[list[Tensor], list[Tensor], tuple[Tensor, Tensor, Tensor], list[int]]:
-    """Contiguous geometry and rays (V, H, W, 3), tile lists, and the tile.
+) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[int]]:
+    """Contiguous geometry and rays (V, H, W, 3), tile lists, and the tile with the length of the longest list.
 
     The lists say who may meet whom: the discrete choice, which carries no gradient.
     """
@@ -63,8 +63,8 @@ def _prepare(
         matrices = [m.detach().contiguous() for m in (cameras.viewmats, cameras.Ks)]
     orthographic = cameras is not None and cameras.model is CameraModel.orthographic
     tensors = [t.detach() for t in (*geometry, *ways)]
-    lists = torch.ops.voge.bin(*tensors, *matrices, orthographic, tile, *_numbers(settings))
-    return geometry, ways, lists, tile
+    *lists, longest = torch.ops.voge.bin(*tensors, *matrices, orthographic, tile, *_numbers(settings))
+    return geometry, ways, lists, [*tile, int(longest)]
 
 
 def _numbers(settings: RenderSettings) -> tuple[list[int], list[float]]:
@@ -84,7 +84,8 @@ def _scene(
     views, height, width = origins.shape[:3]
     return native.Scene(
         scalar_size=means.element_size(), count=len(means), views=views, height=height, width=width,
-        tile_height=tile[0], tile_width=tile[1], aggregation=counts[0], boxes=counts[1], limit=counts[2],
+        tile_height=tile[0], tile_width=tile[1], longest_list=tile[2] if len(tile) > 2 else 0,
+        aggregation=counts[0], boxes=counts[1], limit=counts[2],
         eta=bounds[0], near_distance=bounds[1], far_distance=bounds[2], stop_transmittance=bounds[3],
         means=means.data_ptr(), scales=scales.data_ptr(), quats=quats.data_ptr(), density=density.data_ptr(),
         origins=origins.data_ptr(), directions=directions.data_ptr(),
@@ -99,8 +100,11 @@ def _add_features(scene: native.Scene, features: Tensor) -> None:
     scene.channels, scene.features = features.shape[1], features.data_ptr()
 
 
-def _call(name: str, scene: native.Scene, *arrays: Tensor | None) -> None:
-    native.cpu().call(name, ctypes.byref(scene), *(ctypes.c_void_p(_pointer(a)) for a in arrays))
+def _run(name: str, scene: native.Scene, *arrays: Tensor | None, gathers: bool = False) -> None:
+    like = next(a for a in arrays if a is not None and a.is_floating_point())
+    calls = driver(like)
+    calls.prepare(scene)
+    calls.run(name, scene, *arrays, gathers=gathers)
 
 
 def _tile_count(origins: Tensor, tile: list[int]) -> int:
@@ -117,12 +121,12 @@ GRADIENTS = "Tensor g_first, Tensor g_second, Tensor g_third"  # to the float ou
 
 
 def _operator(schema: str) -> Callable[[F], F]:
-    """Define a torch operator and its CPU code. (`custom_op` would import a compiler on first use: one second.)"""
+    """Define a torch operator for both devices. (`custom_op` would import a compiler on first use: one second.)"""
     name, signature = schema.split("(", 1)
     torch.library.define(f"voge::{name}", f"({signature}")
 
     def register(function: F) -> F:
-        torch.library.impl(f"voge::{name}", "cpu")(function)
+        torch.library.impl(f"voge::{name}", ("cpu", "cuda"))(function)
         return function
 
     return register
@@ -134,29 +138,25 @@ def _operator(schema: str) -> Callable[[F], F]:
 
 @_operator(
     f"bin({GEOMETRY}, {RAYS}, Tensor? viewmats, Tensor? intrinsics, bool orthographic, {NUMBERS})"
-    " -> (Tensor, Tensor, Tensor)"
+    " -> (Tensor, Tensor, Tensor, Tensor)"
 )
 def _bin(
     means: Tensor, scales: Tensor, quats: Tensor, density: Tensor, origins: Tensor, directions: Tensor,
     viewmats: Tensor | None, intrinsics: Tensor | None, orthographic: bool,
     tile: list[int], counts: list[int], bounds: list[float],
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     scene = _scene([means, scales, quats, density], [origins, directions], tile, counts, bounds)
     scene.viewmats, scene.intrinsics, scene.orthographic = _pointer(viewmats), _pointer(intrinsics), int(orthographic)
-    offsets = means.new_empty(_tile_count(origins, tile) + 1, dtype=torch.int64)
-    _call("voge_tile_offsets", scene, offsets)
-    size = int(offsets[-1])
-    members, nearest = means.new_empty(size, dtype=torch.int32), means.new_empty(size)
-    scene.tile_offsets = offsets.data_ptr()
-    _call("voge_tile_members", scene, members, nearest)
-    return nearest, offsets, members
+    nearest, offsets, members, longest = driver(means).tile_lists(scene, _tile_count(origins, tile))
+    return nearest, offsets, members, torch.tensor(longest)
 
 
 @torch.library.register_fake("voge::bin")
 def _(means, scales, quats, density, origins, directions, viewmats, intrinsics, orthographic, tile, counts, bounds):
     size = torch.library.get_ctx().new_dynamic_size()
     offsets = means.new_empty(_tile_count(origins, tile) + 1, dtype=torch.int64)
-    return means.new_empty(size), offsets, means.new_empty(size, dtype=torch.int32)
+    longest = torch.empty((), dtype=torch.int64)
+    return means.new_empty(size), offsets, means.new_empty(size, dtype=torch.int32), longest
 
 
 # ---------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def _render(
         means.new_empty(shape),
         means.new_empty(shape),
     )
-    _call("voge_render", scene, image, transmittance, depth)
+    _run("render", scene, image, transmittance, depth)
     return image, transmittance, depth
 
 
@@ -203,7 +203,8 @@ def _render_backward(
     _add_features(scene, features)
     to_ellipsoids = [torch.empty_like(t) for t in (means, scales, quats, density, features)]
     ways = [torch.empty_like(origins), torch.empty_like(directions)] if to_rays else []
-    _call("voge_render_backward", scene, g_image, g_transmittance, g_depth, *to_ellipsoids, *(ways or (None, None)))
+    arrays = (g_image, g_transmittance, g_depth, *to_ellipsoids, *(ways or (None, None)))
+    _run("render_backward", scene, *arrays, gathers=True)
     return [*to_ellipsoids, *ways]
 
 
@@ -227,12 +228,14 @@ def _trace(
     _add_lists(scene, nearest, offsets, members)
     rays = math.prod(origins.shape[:-1])
     found, left_out = means.new_empty(2, rays, dtype=torch.int64).unbind()
-    _call("voge_trace_counts", scene, found, left_out)
+    run = driver(means)
+    run.prepare(scene)
+    run.run("trace_counts", scene, found, left_out)
     rows = torch.cat([found.new_zeros(1), found.cumsum(0)])
     entries = int(rows[-1])
     index = means.new_empty(entries, dtype=torch.int32)
     weight, depth, transmittance = means.new_empty(entries), means.new_empty(entries), means.new_empty(rays)
-    _call("voge_trace", scene, rows, index, weight, depth, transmittance)
+    run.run("trace", scene, rows, index, weight, depth, transmittance)
     return weight, depth, transmittance, index, rows, left_out.sum()
 
 
@@ -257,9 +260,8 @@ def _trace_backward(
     _add_lists(scene, nearest, offsets, members)
     to_ellipsoids = [torch.empty_like(t) for t in (means, scales, quats, density)]
     ways = [torch.empty_like(origins), torch.empty_like(directions)] if to_rays else []
-    _call(
-        "voge_trace_backward", scene, rows, g_weight, g_depth, g_transmittance, *to_ellipsoids, *(ways or (None, None))
-    )
+    arrays = (rows, g_weight, g_depth, g_transmittance, *to_ellipsoids, *(ways or (None, None)))
+    _run("trace_backward", scene, *arrays, gathers=True)
     return [*to_ellipsoids, *ways]
 
 
@@ -306,15 +308,11 @@ torch.library.register_autograd("voge::trace", _differentiate_trace, setup_conte
 # gather and scatter: each is the other's transpose
 
 
-def _product(name: str, weight: Tensor, sizes: tuple[int, ...], *arrays: Tensor) -> None:
-    native.cpu().call(name, weight.element_size(), *sizes, *(a.data_ptr() for a in arrays))
-
-
 @_operator("gather(Tensor weight, Tensor attributes, Tensor index, Tensor offsets) -> Tensor")
 def _gather(weight: Tensor, attributes: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
     rays, channels = len(offsets) - 1, attributes.shape[1]
     out = weight.new_empty(rays, channels)
-    _product("voge_gather", weight, (rays, channels), offsets, index, weight, attributes, out)
+    driver(weight).product("gather", (rays, channels), offsets, index, weight, attributes, out)
     return out
 
 
@@ -327,7 +325,7 @@ def _(weight, attributes, index, offsets):
 def _scatter(weight: Tensor, image: Tensor, index: Tensor, offsets: Tensor, count: int) -> Tensor:
     rays, channels = len(offsets) - 1, image.shape[1]
     out = weight.new_empty(count, channels)
-    _product("voge_scatter", weight, (rays, channels, count), offsets, index, weight, image, out)
+    driver(weight).product("scatter", (rays, channels, count), offsets, index, weight, image, out)
     return out
 
 
@@ -341,7 +339,7 @@ def _dot_rows(attributes: Tensor, image: Tensor, index: Tensor, offsets: Tensor)
     """For every entry, the ellipsoid's attributes times the ray's pixel: dL/dW."""
     rays, channels = len(offsets) - 1, image.shape[1]
     out = image.new_empty(len(index))
-    _product("voge_dot_rows", image, (rays, channels), offsets, index, attributes, image, out)
+    driver(image).product("dot_rows", (rays, channels), offsets, index, attributes, image, out)
     return out
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 ABI_VERSION = 1
-ERRORS = {1: "out of memory", 2: "internal failure"}
+OUT_OF_MEMORY = 1
+CUDA_ERRORS = 100  # codes above are this plus CUDA's
 VECTORS = {"AVX512": "_avx512", "AVX2": "_avx2"}  # torch's name for what the processor has: the library built for it
 
 
@@ -32,8 +33,10 @@ class Scene(ctypes.Structure):
             for name in (
                 *("means", "scales", "quats", "density", "features", "origins", "directions"),
                 *("viewmats", "intrinsics", "tile_offsets", "tile_members", "tile_nearest"),
+                *("packed", "stream"),
             )
         ),
+        *((name, ctypes.c_int32) for name in ("device", "longest_list")),
     )
 
 
@@ -53,12 +56,13 @@ class Library:
             RuntimeError: any other failure inside.
         """
         assert self.handle is not None
-        self.handle.voge_set_threads(torch.get_num_threads())
         code = getattr(self.handle, name)(*arguments)
-        if code == 1:
+        if code == OUT_OF_MEMORY:
             raise MemoryError(f"{name}: not enough memory; render fewer views or pixels at a time")
+        if code > CUDA_ERRORS:
+            raise RuntimeError(f"{name}: {self.handle.voge_cuda_error(code).decode()}")
         if code != 0:
-            raise RuntimeError(f"{name}: {ERRORS.get(code, f'error {code}')}")
+            raise RuntimeError(f"{name}: internal failure")
 
 
 def _folders() -> Iterator[Path]:
@@ -96,22 +100,49 @@ def build_info() -> dict[str, str]:
 def cpu() -> Library:
     """The C++ renderer, in the variant for this processor's vectors."""
     capability = torch.backends.cpu.get_cpu_capability()
-    path = _find(f"voge_cpu{VECTORS.get(capability, '')}", "voge_cpu")
+    library = _load("cpu", f"voge_cpu{VECTORS.get(capability, '')}", "voge_cpu")
+    if library.handle is None:
+        return library
+    shared_pool = _use_torch_threads(library.handle)
+    found = library.handle._name.rsplit(".", 1)[0]
+    vectors = capability if found.endswith(VECTORS.get(capability, "?")) else "no vector extensions"
+    threads = f"{torch.get_num_threads()} threads of {'torch' if shared_pool else 'its own'}"
+    return Library(library.handle, f"{vectors}, {threads}")
+
+
+@functools.cache
+def cuda(device: int = 0) -> Library:
+    """The CUDA renderer, if a small kernel of it has run on the device."""
+    if not torch.cuda.is_available():
+        reason = "torch finds no CUDA device" if torch.version.cuda else "this torch is built without CUDA"
+        return Library(None, reason, "use a machine with a GPU and its driver, and a torch built for it")
+    library = _load("cuda", "voge_cuda")
+    if library.handle is None:
+        return library
+    library.handle.voge_cuda_error.restype = ctypes.c_char_p
+    for name in ("voge_cuda_scratch_bytes", "voge_cuda_deep_bytes"):
+        getattr(library.handle, name).restype = ctypes.c_int64
+    if code := library.handle.voge_cuda_probe(device):
+        reason = library.handle.voge_cuda_error(code).decode()
+        return Library(None, f"cuda:{device}: {reason}", "update the driver, or reinstall voge for this GPU")
+    return Library(library.handle, torch.cuda.get_device_name(device))
+
+
+def _load(kind: str, *stems: str) -> Library:
+    """The first library of these names that is there, if it is of this package's interface."""
+    path = _find(*stems)
     if path is None:
         searched = ", ".join(map(str, _folders()))
-        reason = build_info().get("cpu") or f"the library voge_cpu was not found in {searched}"
-        return Library(None, reason, "install a C++17 compiler and reinstall voge, or set VOGE_LIB_DIR")
+        reason = build_info().get(kind) or f"the library voge_{kind} was not found in {searched}"
+        compiler = "a C++17 compiler" if kind == "cpu" else "nvcc"
+        return Library(None, reason, f"install {compiler} and reinstall voge, or set VOGE_LIB_DIR")
     try:
         handle = ctypes.CDLL(str(path))
     except OSError as error:
         return Library(None, f"{path} cannot be loaded: {error}", "reinstall voge")
     if (found := handle.voge_abi_version()) != ABI_VERSION:
         return Library(None, f"{path} has interface {found}, this package needs {ABI_VERSION}", "reinstall voge")
-    for name, sizes in (("voge_gather", 2), ("voge_scatter", 3), ("voge_dot_rows", 2)):
-        getattr(handle, name).argtypes = [ctypes.c_int32, *[ctypes.c_int64] * sizes, *[ctypes.c_void_p] * 5]
-    shared_pool = _use_torch_threads(handle)
-    vectors = capability if path.stem.endswith(VECTORS.get(capability, "?")) else "no vector extensions"
-    return Library(handle, f"{vectors}, {torch.get_num_threads()} threads of {'torch' if shared_pool else 'its own'}")
+    return Library(handle, str(path))
 
 
 def _use_torch_threads(handle: ctypes.CDLL) -> bool:

@@ -30,9 +30,9 @@ class Status:
 
 def status() -> dict[str, Status]:
     """The state of every backend, by name."""
-    cpu = native.cpu()
+    cpu, cuda = native.cpu(), native.cuda()
     return {
-        "cuda": Status(False, "this version has no CUDA renderer"),
+        "cuda": Status(cuda.handle is not None, cuda.reason, cuda.remedy),
         "cpp": Status(cpu.handle is not None, cpu.reason, cpu.remedy),
         "torch": Status(True, f"plain torch {torch.__version__}: the definition, slow"),
     }
@@ -45,24 +45,33 @@ def implementation(backend: Backend, device: torch.device) -> Backend:
         BackendError: `backend` is named but not available, or does not run on `device`.
     """
     if backend is Backend.auto:
-        if device.type != "cpu":
-            return Backend.torch
-        if native.cpu().handle is not None:
-            return Backend.cpp
-        _warn_slow()
+        library = _library(device)
+        if library is not None and library.handle is not None:
+            return Backend.cuda if device.type == "cuda" else Backend.cpp
+        if library is not None:
+            _warn_slow(f"{library.reason}; {library.remedy}")
         return Backend.torch
     state = status()[backend.value]
     if not state.available:
         raise BackendError("; ".join(filter(None, (f"backend {backend.value}: {state.reason}", state.remedy))))
-    if backend is Backend.cpp and device.type != "cpu":
-        raise BackendError(f"backend cpp runs on the CPU; the tensors are on {device}: move them, or use backend auto")
+    wanted = {Backend.cpp: "cpu", Backend.cuda: "cuda"}.get(backend, device.type)
+    if device.type != wanted:
+        raise BackendError(
+            f"backend {backend.value} runs on {wanted}; the tensors are on {device}: move them, or use backend auto"
+        )
     return backend
 
 
+def _library(device: torch.device) -> native.Library | None:
+    """The compiled library for a device; None where there could be none."""
+    if device.type == "cuda":
+        return native.cuda(device.index or 0)
+    return native.cpu() if device.type == "cpu" else None
+
+
 @functools.cache
-def _warn_slow() -> None:
-    cpu = native.cpu()
-    warnings.warn(f"rendering with plain torch, which is slow: {cpu.reason}; {cpu.remedy}", stacklevel=4)
+def _warn_slow(why: str) -> None:
+    warnings.warn(f"rendering with plain torch, which is slow: {why}", stacklevel=4)
 
 
 def render_rays(
@@ -102,4 +111,5 @@ def scatter(weight: Tensor, image: Tensor, index: Tensor, offsets: Tensor, count
 
 def _has_products(device: torch.device) -> bool:
     """Whether W's products run compiled: quietly, since whoever made W has chosen, or was warned."""
-    return device.type == "cpu" and native.cpu().handle is not None
+    library = _library(device)
+    return library is not None and library.handle is not None
