@@ -45,17 +45,20 @@ struct RayMemory {
   T *jump, *depth, *peak, *mass, *width, *weight, *g_weight, *g_depth, *g_mass, *g_width;
   int32_t* id;
 
-  static __host__ __device__ size_t bytes(int events) {
-    return events * (sizeof(Key) + 2 * sizeof(double) + sizeof(T)) + (events / 2) * (9 * sizeof(T) + sizeof(int32_t));
+  // Derivatives need more than weights do; less memory means more teams at work.
+  static __host__ __device__ size_t bytes(int events, int boxes, bool backward) {
+    const size_t event = sizeof(Key) + sizeof(double) + (backward ? sizeof(double) + sizeof(T) : 0);
+    const size_t hit = (backward ? 9 : 5) * sizeof(T) + sizeof(int32_t);
+    return (events * event + events / (2 * boxes) * hit + 15) / 16 * 16;
   }
-  __device__ RayMemory(char* base, int capacity, int boxes) : events(capacity), hits(capacity / (2 * boxes)) {
+  __device__ RayMemory(char* base, int capacity, int boxes, bool backward) : events(capacity), hits(capacity / (2 * boxes)) {
     keys = reinterpret_cast<Key*>(base), base += capacity * sizeof(Key);
     level = reinterpret_cast<double*>(base), base += capacity * sizeof(double);
-    inside = reinterpret_cast<double*>(base), base += capacity * sizeof(double);
-    jump = reinterpret_cast<T*>(base), base += capacity * sizeof(T);
+    inside = reinterpret_cast<double*>(base), base += backward ? capacity * sizeof(double) : 0;
+    jump = reinterpret_cast<T*>(base), base += backward ? capacity * sizeof(T) : 0;
     T** const arrays[9] = {&depth, &peak, &mass, &width, &weight, &g_weight, &g_depth, &g_mass, &g_width};
 #pragma unroll
-    for (int i = 0; i < 9; ++i) *arrays[i] = reinterpret_cast<T*>(base), base += (capacity / 2) * sizeof(T);
+    for (int i = 0; i < 9; ++i) *arrays[i] = reinterpret_cast<T*>(base), base += i < 5 || backward ? hits * sizeof(T) : 0;
     id = reinterpret_cast<int32_t*>(base);
   }
 };
@@ -152,7 +155,7 @@ __device__ void order_hits(const Team<kSize>& team, const RayMemory<T>& m, int l
   for (int k = team.lane; k < size; k += kSize)
     m.keys[k] = k < count ? EventKey<T>::make(m.depth[k], k) : EventKey<T>::make(static_cast<T>(INFINITY), kPadding);
   sort(team, m.keys, size);
-  // Through `level` and `inside`, which nothing uses yet.
+  // Through `level`, which nothing uses yet.
   T* const arrays[5] = {m.depth, m.peak, m.mass, m.width, nullptr};
   for (int a = 0; a < 5; ++a) {
     for (int k = team.lane; k < count; k += kSize) {

@@ -38,7 +38,8 @@ __global__ void __launch_bounds__(32 * kWarps) tile_kernel(voge_scene s, Job job
   const Grid grid(s);
   const int warp = threadIdx.x / 32;
   const Team<32> team{static_cast<int>(threadIdx.x % 32), nullptr};
-  const RayMemory<T> memory(shared + warp * RayMemory<T>::bytes(kWarpEvents), kWarpEvents, s.boxes);
+  const RayMemory<T> memory(shared + warp * RayMemory<T>::bytes(kWarpEvents, s.boxes, Job::kBackward), kWarpEvents,
+                            s.boxes, Job::kBackward);
   const int64_t tile = blockIdx.x, view = tile / grid.per_view, within = tile % grid.per_view;
   const int64_t top = within / grid.columns * s.tile_height, left = within % grid.columns * s.tile_width;
   for (int64_t i = warp; i < s.tile_height * s.tile_width; i += kWarps) {
@@ -57,8 +58,8 @@ __global__ void __launch_bounds__(kBlock) list_kernel(voge_scene s, Job job, con
   __shared__ double warp_sums[kBlock / 32];
   const Grid grid(s);
   const Team<kBlock> team{static_cast<int>(threadIdx.x), warp_sums};
-  char* const base = deep != nullptr ? deep + blockIdx.x * RayMemory<T>::bytes(events) : shared;
-  const RayMemory<T> memory(base, events, s.boxes);
+  char* const base = deep != nullptr ? deep + blockIdx.x * RayMemory<T>::bytes(events, s.boxes, Job::kBackward) : shared;
+  const RayMemory<T> memory(base, events, s.boxes, Job::kBackward);
   for (int i = blockIdx.x; i < rays[0]; i += gridDim.x) {
     const int64_t ray = rays[1 + i];
     if (!job.template run<T, kBlock>(s, team, memory, ray, tile_of(s, grid, ray)) && team.lane == 0) later.add(ray);
@@ -84,12 +85,12 @@ cudaError_t run_tiers(const voge_scene& s, const Job& job, int32_t* overflow, vo
   const Overflow to_blocks{overflow}, to_deep{overflow + rays + 1};
   cudaMemsetAsync(to_blocks.list, 0, sizeof(int32_t), stream);
   cudaMemsetAsync(to_deep.list, 0, sizeof(int32_t), stream);
-  const int small = kWarps * static_cast<int>(RayMemory<T>::bytes(kWarpEvents));
+  const int small = kWarps * static_cast<int>(RayMemory<T>::bytes(kWarpEvents, s.boxes, Job::kBackward));
   cudaError_t error = cudaFuncSetAttribute(tile_kernel<T, Job>, cudaFuncAttributeMaxDynamicSharedMemorySize, small);
   if (error != cudaSuccess) return error;
   tile_kernel<T, Job><<<static_cast<unsigned>(grid.total), 32 * kWarps, small, stream>>>(s, job, to_blocks);
   if (deep_events(s) <= kWarpEvents) return cudaSuccess;
-  const int events = block_events<T>(), large = static_cast<int>(RayMemory<T>::bytes(events));
+  const int events = block_events<T>(), large = static_cast<int>(RayMemory<T>::bytes(events, s.boxes, Job::kBackward));
   error = cudaFuncSetAttribute(list_kernel<T, Job>, cudaFuncAttributeMaxDynamicSharedMemorySize, large);
   if (error != cudaSuccess) return error;
   int processors = 1;
@@ -115,6 +116,7 @@ constexpr int kFewChannels = 8;  // up to here lanes take hits, beyond they take
 
 template <class T>
 struct RenderJob {
+  static constexpr bool kBackward = false;
   T *image, *transmittance, *depth;
 
   template <class U, int kSize>
@@ -195,6 +197,7 @@ __device__ void spread(const voge_scene& s, const Team<kSize>& team, const RayMe
 
 template <class T>
 struct RenderBackwardJob {
+  static constexpr bool kBackward = true;
   const T *g_image, *g_transmittance, *g_depth;
   T *sums, *g_features, *g_origins, *g_directions;
 
@@ -253,6 +256,7 @@ struct RenderBackwardJob {
 
 template <class T>
 struct TraceJob {
+  static constexpr bool kBackward = false;
   const int64_t* offsets;
   int32_t* index_out;
   T *weight, *depth, *transmittance;
@@ -274,6 +278,7 @@ struct TraceJob {
 
 template <class T>
 struct TraceBackwardJob {
+  static constexpr bool kBackward = true;
   const int64_t* offsets;
   const T *g_weight, *g_depth, *g_transmittance;
   T *sums, *g_origins, *g_directions;
@@ -359,8 +364,8 @@ T* out(void* p) { return static_cast<T*>(p); }
 using namespace voge;
 
 int64_t voge_cuda_deep_bytes(const voge_scene* s) {
-  if (s->scalar_size == 4) return is_deep<float>(*s) ? kDeepBlocks * RayMemory<float>::bytes(deep_events(*s)) : 0;
-  return is_deep<double>(*s) ? kDeepBlocks * RayMemory<double>::bytes(deep_events(*s)) : 0;
+  if (s->scalar_size == 4) return is_deep<float>(*s) ? kDeepBlocks * RayMemory<float>::bytes(deep_events(*s), s->boxes, true) : 0;
+  return is_deep<double>(*s) ? kDeepBlocks * RayMemory<double>::bytes(deep_events(*s), s->boxes, true) : 0;
 }
 
 int32_t voge_cuda_pack(const voge_scene* s, void* packed) {
