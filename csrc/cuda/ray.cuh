@@ -16,6 +16,9 @@ struct DoubleKey {
   uint32_t code;
   __device__ bool operator<(const DoubleKey& o) const { return t < o.t || (t == o.t && code < o.code); }
 };
+__device__ inline DoubleKey shuffle_xor(DoubleKey key, int lanes) {
+  return {__shfl_xor_sync(0xffffffffu, key.t, lanes), __shfl_xor_sync(0xffffffffu, key.code, lanes)};
+}
 template <class T>
 struct EventKey;
 template <>
@@ -150,7 +153,7 @@ __device__ bool collect(const voge_scene& s, const Team<kSize>& team, const RayM
 // Orders hits by depth and keeps the nearest `limit` (0: all).
 template <class T, int kSize>
 __device__ void order_hits(const Team<kSize>& team, const RayMemory<T>& m, int limit, int& count) {
-  int size = 2;
+  int size = 32;
   while (size < count) size *= 2;
   for (int k = team.lane; k < size; k += kSize)
     m.keys[k] = k < count ? EventKey<T>::make(m.depth[k], k) : EventKey<T>::make(static_cast<T>(INFINITY), kPadding);
@@ -196,7 +199,7 @@ __device__ int make_events(const Team<kSize>& team, const RayMemory<T>& m, const
       optical += cut ? static_cast<double>(box_rate(m, boxes, k, i)) * (leave - enter)
                      : box_mass(boxes, i) * static_cast<double>(m.mass[k]);
     }
-  int size = 2;
+  int size = 32;
   while (size < total) size *= 2;
   for (int i = total + team.lane; i < size; i += kSize)
     m.keys[i] = EventKey<T>::make(static_cast<T>(INFINITY), kPadding);
@@ -211,35 +214,80 @@ __device__ void decode(uint32_t code, int boxes, int& hit, int& inner, bool& lea
   slot = 2 * (boxes * hit + inner) + leaves;
 }
 
+constexpr int kEach = 4;  // consecutive events that a member sums by itself before the team sums over members
+
+// What a member knows of its events; those beyond the last change nothing and take no time.
+template <class T>
+struct Stretch {
+  double change[kEach];  // rate, signed: positive where a box begins
+  T step[kEach];         // to the next event
+  T time[kEach], g[kEach];
+  int slot[kEach];       // -1 beyond the last
+  bool leaves[kEach];
+};
+
+// Events first, first + 1, ... or, from the back, first, first - 1, ...
+template <class T>
+__device__ Stretch<T> load_stretch(const RayMemory<T>& m, int boxes, int total, int first, int direction) {
+  Stretch<T> out;
+#pragma unroll
+  for (int e = 0; e < kEach; ++e) {
+    const int i = first + direction * e;
+    out.slot[e] = -1, out.change[e] = 0, out.step[e] = 0, out.time[e] = 0, out.g[e] = 0, out.leaves[e] = false;
+    if (i < 0 || i >= total) continue;
+    int hit, inner;
+    decode<T>(EventKey<T>::code(m.keys[i]), boxes, hit, inner, out.leaves[e], out.slot[e]);
+    const double rate = box_rate(m, boxes, hit, inner);
+    out.change[e] = out.leaves[e] ? -rate : rate;
+    out.time[e] = EventKey<T>::time(m.keys[i]);
+    if (i + 1 < total) out.step[e] = EventKey<T>::time(m.keys[i + 1]) - out.time[e];
+    if (direction < 0) out.g[e] = m.g_weight[hit];
+  }
+  return out;
+}
+
+// Adds a member's total to those of members before it: `carry` becomes the team's total, the result is
+// what lies before this member.
+template <class V, int kSize>
+__device__ V before(const Team<kSize>& team, V own, V& carry) {
+  const V until = carry + team.scan(own);
+  carry = team.last(until);
+  return until - own;
+}
+
 // exact: weights into m.weight; returns T(inf).
 template <class T, int kSize>
 __device__ double exact_weights(const voge_scene& s, const Team<kSize>& team, const RayMemory<T>& m,
                                 const LocalRay<T>& ray, int count) {
   double blocked;
   const int total = make_events(team, m, ray, s.boxes, count, blocked);
-  double rate = 0, lit = 0;
-  T front = 0;
-  for (int base = 0; base < total; base += kSize) {
-    const int i = base + team.lane;
+  double rate = 0, lit = 0, front = 0;
+  for (int base = 0; base < total; base += kSize * kEach) {
+    const Stretch<T> events = load_stretch(m, s.boxes, total, base + team.lane * kEach, 1);
     double change = 0;
-    T step = 0;
-    int slot = -1;
-    if (i < total) {
-      int hit, inner;
-      bool leaves;
-      decode<T>(EventKey<T>::code(m.keys[i]), s.boxes, hit, inner, leaves, slot);
-      change = box_rate(m, s.boxes, hit, inner);
-      if (leaves) change = -change;
-      if (i + 1 < total) step = EventKey<T>::time(m.keys[i + 1]) - EventKey<T>::time(m.keys[i]);
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) change += events.change[e];
+    double open = before(team, change, rate);
+    T depth[kEach];
+    double optical = 0;
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      open += events.change[e];
+      depth[e] = static_cast<T>(max(open, 0.0)) * events.step[e], optical += depth[e];
     }
-    const double open = rate + team.scan(change);
-    const T depth = static_cast<T>(max(open, 0.0)) * step;
-    const T until = front + team.scan(depth);  // optical depth up to the next event
-    const Interval<T> part = interval(depth);
-    const double gained = static_cast<double>(exp(depth - until)) * static_cast<double>(part.phi * step);
-    const double up_to = lit + team.scan(gained);
-    if (slot >= 0) m.level[slot] = up_to - gained;
-    rate = team.last(open), front = team.last(until), lit = team.last(up_to);
+    double passed = before(team, optical, front);
+    double gained[kEach], gain = 0;
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      gained[e] = static_cast<double>(exp(static_cast<T>(-passed)) * interval(depth[e]).phi * events.step[e]);
+      passed += depth[e], gain += gained[e];
+    }
+    double level = before(team, gain, lit);
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      if (events.slot[e] >= 0) m.level[events.slot[e]] = level;
+      level += gained[e];
+    }
   }
   team.sync();
   for (int k = team.lane; k < count; k += kSize) {
@@ -260,43 +308,48 @@ __device__ void exact_backward(const voge_scene& s, const Team<kSize>& team, con
                                const LocalRay<T>& ray, int count, double g_transmittance) {
   double blocked;
   const int total = make_events(team, m, ray, s.boxes, count, blocked);
-  double rate = 0, pull = 0, light = 0, remaining = exp(-blocked) * g_transmittance, rest = 0;
-  double behind = 0;
-  for (int base = 0; base < total; base += kSize) {
-    const int i = total - 1 - (base + team.lane);
-    double change = 0, g = 0;
-    T step = 0, time = 0;
-    int slot = -1, inner = 0;
-    bool leaves = false;
-    if (i >= 0) {
-      int hit;
-      const auto key = m.keys[i];
-      decode<T>(EventKey<T>::code(key), s.boxes, hit, inner, leaves, slot);
-      time = EventKey<T>::time(key);
-      change = box_rate(m, s.boxes, hit, inner);
-      g = m.g_weight[hit];
-      if (i + 1 < total) step = EventKey<T>::time(m.keys[i + 1]) - time;
+  double rate = 0, pull = 0, behind = 0, light = 0, remaining = exp(-blocked) * g_transmittance, rest = 0;
+  for (int base = 0; base < total; base += kSize * kEach) {
+    const Stretch<T> events = load_stretch(m, s.boxes, total, total - 1 - (base + team.lane * kEach), -1);
+    double closing = 0, pulling = 0;
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) closing -= events.change[e], pulling -= events.g[e] * events.change[e];
+    double open = before(team, closing, rate), wanted = before(team, pulling, pull);
+    T depth[kEach];
+    double want[kEach], optical = 0;
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {  // what is open between an event and the next one behind it
+      depth[e] = static_cast<T>(max(open, 0.0)) * events.step[e], want[e] = wanted, optical += depth[e];
+      open -= events.change[e], wanted -= events.g[e] * events.change[e];
     }
-    const double signed_rate = leaves ? change : -change;
-    // Sums over the events behind this one: what is open between it and the next.
-    const double open_here = rate + team.scan(signed_rate), pull_here = pull + team.scan(g * signed_rate);
-    const double open = max(open_here - signed_rate, 0.0), wanted = pull_here - g * signed_rate;
-    const T depth = static_cast<T>(open) * step;
-    const double behind_here = behind + team.scan(static_cast<double>(depth));
-    const double at = exp(behind_here - blocked);  // transmittance at this event
-    const Interval<T> part = interval(depth);
-    const double first = at * static_cast<double>(part.phi * step);
-    const double light_here = light + team.scan(first);
-    const double remaining_here = remaining + team.scan(wanted * first);
-    const double second = at * static_cast<double>(psi(depth, part) * step * step);
-    const double rest_here = rest + team.scan((remaining_here - wanted * first) * step + wanted * second);
-    if (slot >= 0) {
-      const bool cut = time <= ray.near_distance || time >= ray.far_distance;
-      m.jump[slot] = cut ? T(0) : static_cast<T>(change * (g * at - remaining_here));
-      m.level[slot] = light_here, m.inside[slot] = g * light_here - rest_here;
+    double passed = before(team, optical, behind);
+    double at[kEach], first[kEach], second[kEach], lights = 0, pulled = 0;
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      const Interval<T> part = interval(depth[e]);
+      passed += depth[e], at[e] = exp(passed - blocked);  // transmittance at this event
+      first[e] = at[e] * static_cast<double>(part.phi * events.step[e]);
+      second[e] = at[e] * static_cast<double>(psi(depth[e], part) * events.step[e] * events.step[e]);
+      lights += first[e], pulled += want[e] * first[e];
     }
-    rate = team.last(open_here), pull = team.last(pull_here), behind = team.last(behind_here);
-    light = team.last(light_here), remaining = team.last(remaining_here), rest = team.last(rest_here);
+    double seen = before(team, lights, light), radiance = before(team, pulled, remaining);
+    double resting = 0, start = radiance;
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      second[e] = start * events.step[e] + want[e] * second[e];  // the integral of R from this event to the next
+      start += want[e] * first[e], resting += second[e];
+    }
+    double integral = before(team, resting, rest);
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      seen += first[e], radiance += want[e] * first[e], integral += second[e];
+      const int slot = events.slot[e];
+      if (slot < 0) continue;
+      const double g = events.g[e];
+      const bool cut = events.time[e] <= ray.near_distance || events.time[e] >= ray.far_distance;
+      m.jump[slot] = cut ? T(0) : static_cast<T>(fabs(events.change[e]) * (g * at[e] - radiance));
+      m.level[slot] = seen, m.inside[slot] = g * seen - integral;
+    }
   }
   team.sync();
   for (int k = team.lane; k < count; k += kSize) {

@@ -33,7 +33,7 @@ struct Overflow {
 };
 
 template <class T, class Job>
-__global__ void __launch_bounds__(32 * kWarps) tile_kernel(voge_scene s, Job job, Overflow later) {
+__global__ void __launch_bounds__(32 * kWarps, 2) tile_kernel(voge_scene s, Job job, Overflow later) {
   extern __shared__ __align__(16) char shared[];
   const Grid grid(s);
   const int warp = threadIdx.x / 32;
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kBlock) list_kernel(voge_scene s, Job job, con
 
 // Events of the longest list, rounded up: what no ray exceeds.
 int64_t deep_events(const voge_scene& s) {
-  int64_t events = 2;
+  int64_t events = 32;
   while (events < 2 * s.boxes * static_cast<int64_t>(s.longest_list)) events *= 2;
   return events;
 }

@@ -78,19 +78,60 @@ __device__ inline float unordered(uint32_t bits) {
   return __uint_as_float(bits ^ ((bits >> 31) ? 0x80000000u : 0xffffffffu));
 }
 
-// Sorts `size` (a power of two) keys in shared memory, ascending (Batcher's bitonic network).
+template <class Key>
+__device__ Key shuffle_xor(Key key, int lanes) { return __shfl_xor_sync(0xffffffffu, key, lanes); }
+
+// Batcher's bitonic network in a warp's registers: lane l holds keys l * kEach to l * kEach + kEach - 1, so
+// that only steps of kEach and more go from lane to lane.
+template <int kEach, class Key>
+__device__ void sort_in_registers(int lane, Key* keys) {
+  Key mine[kEach];
+#pragma unroll
+  for (int e = 0; e < kEach; ++e) mine[e] = keys[lane * kEach + e];
+#pragma unroll
+  for (int run = 2; run <= 32 * kEach; run *= 2) {
+#pragma unroll
+    for (int step = run / 2; step > 0; step /= 2) {
+#pragma unroll
+      for (int e = 0; e < kEach; ++e) {
+        const int place = lane * kEach + e;
+        const bool ascending = (place & run) == 0;
+        if (step >= kEach) {
+          const Key other = shuffle_xor(mine[e], step / kEach);
+          const bool wants_less = ascending == ((place & step) == 0);
+          if ((other < mine[e]) == wants_less) mine[e] = other;
+        } else if ((e & step) == 0) {
+          const Key a = mine[e], b = mine[e + step];
+          if ((b < a) == ascending) mine[e] = b, mine[e + step] = a;
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int e = 0; e < kEach; ++e) keys[lane * kEach + e] = mine[e];
+}
+
+// Sorts `size` (a power of two, 32 at least) different keys in shared or global memory, ascending.
 template <int kSize, class Key>
 __device__ void sort(const Team<kSize>& team, Key* keys, int size) {
+  team.sync();
+  if (kSize == 32 && size <= 256) {
+    if (size == 32) sort_in_registers<1>(team.lane, keys);
+    else if (size == 64) sort_in_registers<2>(team.lane, keys);
+    else if (size == 128) sort_in_registers<4>(team.lane, keys);
+    else sort_in_registers<8>(team.lane, keys);
+    team.sync();
+    return;
+  }
   for (int run = 2; run <= size; run *= 2)
     for (int step = run / 2; step > 0; step /= 2) {
-      team.sync();
       for (int i = team.lane; i < size / 2; i += kSize) {
         const int low = 2 * i - (i & (step - 1)), high = low + step;
         const Key a = keys[low], b = keys[high];
         if ((b < a) == ((low & run) == 0)) keys[low] = b, keys[high] = a;
       }
+      team.sync();
     }
-  team.sync();
 }
 
 }  // namespace voge
