@@ -14,7 +14,7 @@ import trimesh
 import typer
 import yaml
 from PIL import Image
-from typer.testing import CliRunner
+from program import content, picture, program, refuse, run
 
 import voge
 from voge import ops
@@ -51,40 +51,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
-
-
-def refuse(code, *arguments):
-    """Run what must fail: one line on stderr, nothing on stdout; returns the line."""
-    result = run(*arguments, code=code)
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert lines == result.stderr.splitlines()[-1:]
-    assert result.stdout == ""
-    return lines[0].removeprefix("error: ")
-
-
-def picture(path, mode=None):
-    with Image.open(path) as image:
-        return np.asarray(image.convert(mode) if mode else image)
-
-
-def content(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-def program(*arguments, **environment):
-    """The program in a process of its own, away from any terminal."""
-    return subprocess.run(
-        [sys.executable, "-m", "voge_cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
 
 
 # ---- convert ---------------------------------------------------------------------------------
@@ -182,7 +148,8 @@ def test_render_writes_the_folder_of_the_contract(folder, teapot_file):
     assert run("render", teapot_file, *options, *SMALL).stdout == "pot_render\n"
     views = [f"{i:04d}" for i in range(6)]
     expected = {f"{output}/{view}.png" for output in ("rgb", "alpha", "depth", "normal") for view in views}
-    expected |= {f"depth/{view}.npz" for view in views} | {"config.yaml", "sheet.png", "turntable.mp4"}
+    expected |= {f"{output}/{view}.npz" for output in ("depth", "normal") for view in views}
+    expected |= {"config.yaml", "sheet.png", "turntable.mp4"}
     assert {name for name in content(folder / "pot_render") if "." in name} == expected
     assert picture("pot_render/rgb/0000.png").shape == (16, 20, 3)
 
@@ -200,7 +167,7 @@ def test_render_depth_says_what_it_is(teapot_file):
     run("render", teapot_file, "--outputs", "depth", "--azim", "0,90", *SMALL, "--dist", "12")
     for view in ("0000", "0001"):
         with np.load(f"pot_render/depth/{view}.npz") as exact, Image.open(f"pot_render/depth/{view}.png") as png:
-            assert png.text["depth_kind"] == str(exact["kind"]) == "ray distance"
+            assert png.text["depth_kind"] == str(exact["kind"]) == "ray"
             scale = float(png.text["depth_scale"])
             stored = np.asarray(png) * scale
             assert stored == pytest.approx(exact["depth"], abs=scale)
@@ -257,8 +224,10 @@ def test_render_normals_point_to_the_camera(teapot_file):
     assert np.linalg.norm(normals[seen], axis=1) == pytest.approx(1, abs=0.02)
 
 
-def test_render_tells_where_the_cameras_are_with_v(teapot_file):
-    assert "cameras 9 from (0.213, 1.545, 0), fov 40" in run("render", teapot_file, *SMALL, "--dist", "9", "-v").stderr
+def test_render_tells_sizes_and_distances_with_v(teapot_file):
+    told = run("render", teapot_file, *SMALL, "--dist", "9", "-v").stderr
+    assert "137 ellipsoids around (0.213, 1.545, 0); object diameter 7." in told
+    assert "camera distance 9, 19 of 16 pixels" in told
 
 
 def test_render_repeats_from_its_printed_configuration(folder, teapot_file):
@@ -311,7 +280,7 @@ def test_code_2_for_wrong_usage(folder, teapot_file):
     assert refuse(2, "rendr") == "No such command 'rendr'. Did you mean 'render'? (see voge --help)"
     assert refuse(2, "render", "--nosuch").startswith("No such option: --nosuch")
     assert refuse(2, "convert") == "give a file to convert"
-    assert refuse(2, "render") == "give a model to render: a file of ellipsoids, a mesh or points"
+    assert refuse(2, "render") == "give a model to render: a file of ellipsoids, a mesh, points or a scene file"
     assert refuse(2, "convert", "a", "b") == "voge convert takes one file, got 2: a b"
     assert refuse(2, "demo", "a.obj") == "voge demo takes no input, got a.obj; to render a file: voge render a.obj"
     assert refuse(2, "convert", teapot_file, "metod=hat") == "unknown key 'metod'; did you mean 'method'?"
@@ -319,7 +288,7 @@ def test_code_2_for_wrong_usage(folder, teapot_file):
     assert refuse(2, "render", teapot_file, "--outputs", "rbg").startswith("outputs[0]: Invalid value 'rbg'")
     assert refuse(2, "render", teapot_file, "--device", "gpu").startswith("device must be auto, cpu, cuda or cuda:i")
     assert refuse(2, "convert", teapot_file, "--method", "hut").startswith("Invalid value for '--method'")
-    assert refuse(2, "convert", teapot_file, "-o", "a.ply").startswith("a.ply: ellipsoids are written to .safetensors")
+    assert refuse(2, "convert", teapot_file, "-o", "a.stl").startswith("a.stl: ellipsoids are written to .safetensors")
     assert refuse(2, "convert", teapot_file, "--coverage", "0.4").startswith("coverage: not used by method hat")
     np.save("cloud.npy", np.eye(5, 3))
     assert refuse(2, "convert", "cloud.npy", "--method", "hat").startswith("method hat needs faces")
@@ -473,7 +442,8 @@ def test_help_and_version_import_nothing_heavy():
 def test_every_command_has_the_shared_options():
     shared = {"--json", "-q", "-v", "--traceback", "-h"}
     writing = shared | {"-o", "--overwrite", "--config", "--print-config"}
-    wanted = {"info": shared, "convert": writing, "demo": writing, "render": writing | {"--device", "--backend"}}
+    computing = writing | {"--device", "--backend"}
+    wanted = {"info": shared, "convert": writing, "demo": writing, "render": computing, "cameras": computing}
     commands = typer.main.get_command(app).commands
     assert set(commands) == set(wanted)
     for name, options in wanted.items():

@@ -64,7 +64,7 @@ def test_file_beats_defaults_options_beat_file_overrides_beat_options(tmp_path):
     file = write(tmp_path / "a.yaml", "fov: 1\ndistance: 1\nturntable: 1\nsettings: {boxes: 3}\n")
     made = load(file=file, options={"distance": 2.0, "turntable": 2, "size": None}, overrides=["turntable=3"])
     assert (made.fov, made.distance, made.turntable, made.settings.boxes) == (1, 2, 3, 3)
-    assert (made.size, made.settings.near) == ("512x512", 0)
+    assert (made.size, made.settings.near) == (None, 0)
 
 
 @pytest.mark.parametrize("entry", ["settings: paper", "override /settings: paper", "/settings: paper"])
@@ -120,11 +120,20 @@ def test_a_second_load_does_not_see_the_first(tmp_path):
         ("settings.backend=gpu", "settings.backend: Invalid value 'gpu', expected one of [auto, cuda, cpp, torch]"),
         ("azimuth=3", "azimuth: must be a list, such as [1,2]"),
         ("azimuth=[]", "azimuth must have at least one angle, got []"),
-        ("outputs=[rgb,nrm]", "outputs[1]: Invalid value 'nrm', expected one of [rgb, alpha, depth, normal]"),
+        (
+            "outputs=[rgb,nrm]",
+            "outputs[1]: Invalid value 'nrm', expected one of [rgb, alpha, depth, normal, id, features]",
+        ),
         ("size=wide", "size must be WxH in pixels, such as 640x480; got 'wide'"),
         ("size=0x4", "size must lie between 1 and 16384 pixels a side, got '0x4'"),
-        ("background=purple", "background must be white, black, transparent or r,g,b in [0, 1]; got 'purple'"),
-        ("background='0,0,2'", "background must be white, black, transparent or r,g,b in [0, 1]; got '0,0,2'"),
+        ("background=purple", "background must be white, black, transparent, r,g,b in [0, 1] or a picture (.png,"),
+        ("background='0,0,2'", "background must be white, black, transparent, r,g,b in [0, 1] or a picture (.png,"),
+        ("depth=z", "'depth' has keys of its own: depth.kind"),
+        ("cameras=a.json", "'cameras' has keys of its own: cameras.file, cameras.frames, cameras.format, "),
+        ("depth.kind=zz", "depth.kind: Invalid value 'zz', expected one of [ray, z]"),
+        ("normal.frame=up", "normal.frame: Invalid value 'up', expected one of [world, camera]"),
+        ("color_space=rgb", "color_space: Invalid value 'rgb', expected one of [srgb, linear]"),
+        ("cameras.frames=[]", "frames must have at least one name or number, got []"),
         ("fov=180", "fov must lie between 0 and 180 degrees, got 180.0"),
         ("distance=0", "distance must be positive, got 0.0"),
         ("light.ambient=2", "ambient must lie between 0 and 1, got 2.0"),
@@ -146,6 +155,7 @@ def test_a_wrong_override_is_one_line(override, message):
     [
         ("fvo: 30", "unknown key 'fvo'; did you mean 'fov'?"),
         ("settings: {boxs: 1}", "unknown key 'settings.boxs'; did you mean 'settings.boxes'?"),
+        ("depth: z", "'depth' has keys of its own: depth.kind"),
         ("defaults: [{setings: paper}]", "no packaged group 'setings'; groups are convert, settings"),
         ("defaults: [{settings: papr}]", "settings has no 'papr'; choose from exact, paper, sorted"),
         ("defaults: [paper]", "an entry of defaults must be 'group: name' or _self_, got 'paper'"),
@@ -160,9 +170,27 @@ def test_a_wrong_file_is_named_in_one_line(tmp_path, text, message):
     assert str(caught.value).startswith(f"{file}: {message}")
 
 
-def test_a_wrong_type_in_a_file_names_its_key(tmp_path):
-    with pytest.raises(UsageError, match=r"^fov: Value 'wide' of type 'str' could not be converted to Float$"):
-        load(file=write(tmp_path / "a.yaml", "fov: wide"))
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fov: wide", "fov: Value 'wide' of type 'str' could not be converted to Float"),
+        ("settings: {boxes: many}", "settings.boxes: Value 'many' of type 'str' could not be converted to Integer"),
+        ("azimuth: 3", "azimuth: must be a list, such as [1,2]"),
+        ("settings: {boxes: 9}", "boxes must lie between 1 and 4, got 9"),
+        ("size: wide", "size must be WxH in pixels, such as 640x480; got 'wide'"),
+    ],
+)
+def test_a_wrong_value_in_a_file_names_key_and_file(tmp_path, text, message):
+    file = write(tmp_path / "a.yaml", text)
+    for more in ({}, {"options": {"distance": 2.0}, "overrides": ["turntable=3"]}):
+        with pytest.raises(UsageError) as caught:
+            load(file=file, **more)
+        assert str(caught.value) == f"{file}: {message}"
+
+
+def test_a_wrong_override_is_not_blamed_on_the_file(tmp_path):
+    with pytest.raises(UsageError, match=r"^fov: Value 'wide'"):
+        load(file=write(tmp_path / "a.yaml", "turntable: 1"), overrides=["fov=wide"])
 
 
 def test_a_missing_config_names_the_packaged_ones():

@@ -114,7 +114,7 @@ def with_value(name, row, value):
         ({"means": torch.ones(5, 3, dtype=torch.int64)}, "means must be float32 or float64"),
         ({"quats": torch.ones(5, 4, dtype=torch.float64)}, "quats must be torch.float32"),
         ({"label": torch.ones(4)}, "extra['label'] must have 5 rows"),
-        ({"scales": None, "quats": None}, "has no scales and no quats; it holds density"),
+        ({"scales": None, "quats": None}, "has no scales and no quats, only density"),
         ({"voge": '{"format_version": "2"}'}, "has format version 2; this voge reads up to 1; update voge"),
         ({"voge": "["}, "metadata under 'voge' are not JSON"),
         ({"voge": "[]"}, "metadata under 'voge' must be one JSON object"),
@@ -129,7 +129,7 @@ def test_a_wrong_value_is_named_in_one_line(tmp_path, changes, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, this is no such file", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("content", [b"hello, this is no such file", b"PK\x03\x04 cut off"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
 def test_a_broken_file_is_named_in_one_line(tmp_path, suffix, content):
     path = tmp_path / f"bad{suffix}"
@@ -155,7 +155,11 @@ def test_pickled_arrays_are_not_unpacked(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("none.safetensors", "no such file"), ("", "is a folder"), ("a.txt", "ellipsoids are read from .safetensors or")],
+    [
+        ("none.safetensors", "no such file"),
+        ("", "is a folder"),
+        ("a.txt", "ellipsoids are read from .safetensors, .npz, .ply"),
+    ],
 )
 def test_what_is_no_file_of_ellipsoids_is_refused(tmp_path, name, message):
     (tmp_path / "a.txt").write_text("x")
@@ -164,7 +168,8 @@ def test_what_is_no_file_of_ellipsoids_is_refused(tmp_path, name, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("a.ply", r"written to \.safetensors or \.npz"), ("a.npz", "means must be finite")]
+    ("name", "message"),
+    [("a.txt", r"written to \.safetensors, \.npz, \.ply, \.glb"), ("a.npz", "means must be finite")],
 )
 def test_saving_refuses_what_could_not_be_read(tmp_path, name, message):
     with pytest.raises(ValueError, match=message):

@@ -136,7 +136,7 @@ def test_smooth_normals_follow_the_vertices():
 
 
 @embree
-@pytest.mark.parametrize("model", list(voge.CameraModel))
+@pytest.mark.parametrize("model", [voge.CameraModel.pinhole, voge.CameraModel.orthographic])
 def test_the_nearer_of_two_surfaces_is_seen(model):
     low, high = square(0.0), square(1.0)
     both = build_mesh(

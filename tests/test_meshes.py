@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 from pathlib import Path
 
@@ -11,8 +9,9 @@ import numpy as np
 import pytest
 
 from voge.io import DataError
-from voge.io.mesh_files import sample_texture, unit_colors
+from voge.io.mesh_files import unit_colors
 from voge.io.meshes import Mesh, Points, build_mesh, load_geometry
+from voge.textures import sample_texture
 
 trimesh = pytest.importorskip("trimesh")
 Image = pytest.importorskip("PIL.Image")
@@ -99,7 +98,10 @@ def test_a_missing_texture_is_noted(tmp_path):
     write(tmp_path, "a.mtl", "newmtl m\nKd 0.2 0.4 0.6\nmap_Kd gone.png\n")
     corners = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\n"
     mesh = mesh_of(write(tmp_path, "a.obj", f"mtllib a.mtl\n{corners}usemtl m\nf 1/1 2/2 3/3\n"))
-    assert mesh.notes == ("it has texture coordinates but no readable texture: check the image beside the file",)
+    assert mesh.notes == (
+        "the texture gone.png of a.mtl is not beside it",
+        "it has texture coordinates but no readable texture, so colours come from the materials",
+    )
     assert mesh.colors is not None
     np.testing.assert_allclose(mesh.colors, [[0.2, 0.4, 0.6]] * 3, atol=1e-6)
 
@@ -279,65 +281,7 @@ def test_colours_scale_by_their_type():
     assert unit_colors(np.array([[0, 1.0]])).tolist() == [[0, 1]]
 
 
-# ---- Files that cannot be used ---------------------------------------------------------------
-
-
-def truncated_glb() -> bytes:
-    data = colored().export(file_type="glb")
-    return data[: len(data) // 2]
-
-
-def pickled_array() -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, np.array([{"a": 1}], object), allow_pickle=True)
-    return stream.getvalue()
-
-
-def archive(**arrays: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    return stream.getvalue()
-
-
-PLY = "ply\nformat ascii 1.0\nelement vertex {}\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
-BROKEN: dict[str, str | bytes] = {
-    "empty.obj": "", "empty.ply": "", "empty.stl": "", "empty.off": "", "empty.glb": "", "empty.xyz": "",
-    "empty.npy": "", "empty.npz": "",
-    "noise.obj": "noise", "noise.ply": "noise", "noise.stl": b"noise" * 50, "noise.off": "noise",
-    "noise.glb": b"noise" * 50, "noise.gltf": "{", "noise.xyz": "a b c", "noise.npz": "noise",
-    "cut.glb": truncated_glb(),
-    "cut.ply": PLY.format(3) + "0 0 0\n",
-    "none.ply": PLY.format(0),
-    "other.gltf": json.dumps({"asset": {"version": "2.0"}}),
-    "index.obj": "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n",
-    "index.off": "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 9\n",
-    "index.npz": archive(vertices=TETRAHEDRON, faces=FACES + 3),
-    "flat.off": "OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n",
-    "nan.off": "OFF\n3 1 0\nnan 0 0\n1 0 0\n2 0 0\n3 0 1 2\n",
-    "nan.xyz": "nan 0 0\n",
-    "coff.off": "COFF\n3 1 0\n0 0 0 1 1 1 1\n1 0 0\n0 1 0 1 1 1 1\n3 0 1 2\n",
-    "ragged.xyz": "1 2 3\n4 5\n",
-    "columns.xyz": "1 2 3 4\n4 5 6 7\n",
-    "columns.npy": b"",
-    "pickle.npy": pickled_array(),
-    "names.npz": archive(xyz=TETRAHEDRON),
-    "shape.npz": archive(points=TETRAHEDRON[:, :2]),
-    "rows.npz": archive(points=TETRAHEDRON, colors=COLORS[:2]),
-    "floats.npz": archive(vertices=TETRAHEDRON, faces=FACES.astype(float)),
-    "unknown.abc": "data",
-    "suffix": "data",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", list(BROKEN))
-def test_a_file_that_cannot_be_used_gives_one_line_with_its_name(tmp_path, name):
-    path = write(tmp_path, name, BROKEN[name])
-    with pytest.raises(DataError) as error:
-        load_geometry(path)
-    message = str(error.value)
-    assert message.startswith(f"{path}: ")
-    assert "\n" not in message
-    assert len(message) < len(str(path)) + 300
+# ---- Files that cannot be used: see also test_malformed.py -----------------------------------
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
@@ -345,20 +289,3 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         load_geometry(tmp_path / "gone.obj")
     with pytest.raises(DataError, match="is a folder"):
         load_geometry(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("index.npz", "a face names vertex 6 of 4"),
-        ("flat.off", "none of its 1 faces has an area"),
-        ("cut.ply", "announces 3 vertices but has 1"),
-        ("names.npz", r"has no array 'points' or 'vertices', only \['xyz'\]"),
-        ("rows.npz", r"array 'colors' must have shape \(4, 3\), got \(2, 3\)"),
-        ("unknown.abc", r"files of type '\.abc' are not supported"),
-        ("pickle.npy", "allow_pickle=False"),
-    ],
-)
-def test_the_line_says_what_is_wrong(tmp_path, name, message):
-    with pytest.raises(DataError, match=message):
-        load_geometry(write(tmp_path, name, BROKEN[name]))

@@ -9,8 +9,9 @@ import torch
 
 from voge import Cameras, Ellipsoids, intrinsics, orbit
 from voge.lighting import shade
-from voge.pictures import GREY, SEEN, Light, show_depth, show_normals, take_pictures
+from voge.pictures import GREY, SEEN, Light, take_pictures
 from voge.placement import bounding_box, camera_distance, normalize, turn_upright
+from voge.previews import show_depth, show_normals
 
 
 def disc(**changes):
@@ -89,7 +90,7 @@ def test_headlight_and_placed_light():
         ({"features": torch.ones(1, 5)}, {}, r"features must be colours .* got \(1, 5\)"),
         ({"extra": {}}, {"outputs": ("normal",)}, "have no normals"),
         ({"extra": {}}, {"light": Light(enabled=True)}, "have no normals"),
-        ({}, {"outputs": ("rgb", "nrm")}, "outputs must be among rgb, alpha, depth, normal; got nrm"),
+        ({}, {"outputs": ("rgb", "nrm")}, "outputs must be among rgb, alpha, depth, normal, id, features; got nrm"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(changes, arguments, message):

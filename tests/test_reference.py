@@ -352,20 +352,22 @@ def test_gradients_of_pictures_agree_with_finite_differences(mode: Aggregation):
 @pytest.mark.parametrize("mode", AGGREGATIONS)
 @pytest.mark.parametrize("model", list(CameraModel), ids=[model.value for model in CameraModel])
 def test_gradients_to_pose_and_intrinsics_agree_with_finite_differences(mode: Aggregation, model: CameraModel):
-    """Through the whole pipeline: twelve entries of the pose, then fx, fy, cx, cy and skew."""
+    """Through the whole pipeline: twelve entries of the pose, fx, fy, cx, cy and skew, and the lens."""
     scene = small_scene()
     view = look_at(torch.tensor([0.5, -0.3, -4.0]), torch.zeros(3), torch.tensor([0.0, -1.0, 0.0])).double()
     bottom = view[3:]
     entries = torch.tensor([6.0, 5.5, 1.6, 1.4, 0.2], dtype=torch.float64)
+    lens = torch.tensor([[0.05, -0.02, 0.01, 0.02]], dtype=torch.float64)
+    bent = model in (CameraModel.opencv, CameraModel.fisheye)
 
-    def render(pose: Tensor, entries: Tensor) -> tuple[Tensor, ...]:
+    def render(pose: Tensor, entries: Tensor, lens: Tensor) -> tuple[Tensor, ...]:
         fx, fy, cx, cy, skew = entries
         zero, one = torch.zeros_like(fx), torch.ones_like(fx)
         K = torch.stack([fx, skew, cx, zero, fy, cy, zero, zero, one]).reshape(1, 3, 3)
-        cameras = Cameras(torch.cat([pose, bottom])[None], K, width=3, height=3, model=model)
+        cameras = Cameras(torch.cat([pose, bottom])[None], K, 3, 3, model, lens if bent else None)
         return reference.render_rays(scene, scene.features, cameras.rays(), SMOOTH[mode])
 
-    assert gradcheck(render, (view[:3].clone().requires_grad_(), entries.requires_grad_()))
+    assert gradcheck(render, (view[:3].clone().requires_grad_(), entries.requires_grad_(), lens.requires_grad_(bent)))
 
 
 EXTREMES: dict[str, Callable[[Ellipsoids], object]] = {

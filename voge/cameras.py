@@ -15,7 +15,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from voge import checks
+from voge import checks, lenses
 
 
 class CameraModel(str, Enum):
@@ -23,6 +23,12 @@ class CameraModel(str, Enum):
 
     pinhole = "pinhole"  # pixel = K (x/z, y/z, 1)
     orthographic = "orthographic"  # pixel = K (x, y, 1)
+    opencv = "opencv"  # pixel = K (distorted (x/z, y/z), 1), OpenCV's polynomial
+    fisheye = "fisheye"  # OpenCV's equidistant fisheye: distance from the axis grows with the angle
+
+
+# How many distortion coefficients a model has.
+_COEFFICIENTS = {CameraModel.opencv: lenses.OPENCV_SIZES, CameraModel.fisheye: lenses.FISHEYE_SIZES}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,13 +54,14 @@ class Rays:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cameras:
-    """V views of one image size; gradients flow from rays to poses and intrinsics."""
+    """V views of one image size; gradients flow from rays to poses, intrinsics and distortion."""
 
     viewmats: Tensor  # (V, 4, 4) world to camera
     Ks: Tensor  # (V, 3, 3) camera to pixels, upper triangular, last row (0, 0, 1)
     width: int  # pixels
     height: int  # pixels
     model: CameraModel = CameraModel.pinhole
+    distortion: Tensor | None = None  # (V, 4, 5 or 8) k1, k2, p1, p2[, k3[, k4, k5, k6]]; fisheye (V, 4) k1 to k4
 
     def __post_init__(self) -> None:
         checks.shapes(viewmats=(self.viewmats, "V 4 4"), Ks=(self.Ks, "V 3 3"))
@@ -63,6 +70,21 @@ class Cameras:
         for name in ("width", "height"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1 pixel, got {getattr(self, name)}")
+        self._check_distortion()
+
+    def _check_distortion(self) -> None:
+        sizes = _COEFFICIENTS.get(self.model)
+        if (self.distortion is None) != (sizes is None):
+            rule = "must be None" if sizes is None else f"must have {' or '.join(map(str, sizes))} numbers a view"
+            found = None if self.distortion is None else tuple(self.distortion.shape)
+            raise ValueError(f"distortion {rule} with model {self.model.value}; got {found}")
+        if self.distortion is None or sizes is None:
+            return
+        checks.shapes({"V": len(self)}, distortion=(self.distortion, "V D"))
+        checks.same_kind(viewmats=self.viewmats, distortion=self.distortion)
+        if self.distortion.shape[1] not in sizes:
+            rule = f"(V, {' or '.join(map(str, sizes))}) with model {self.model.value}"
+            raise ValueError(f"distortion must have shape {rule}; got {tuple(self.distortion.shape)}")
 
     def __len__(self) -> int:
         return len(self.viewmats)
@@ -70,11 +92,13 @@ class Cameras:
     def __getitem__(self, views: int | slice | Tensor | Sequence[int]) -> Cameras:
         """The chosen views; a single number gives a batch of one."""
         views = [views] if isinstance(views, int) else views
-        return replace(self, viewmats=self.viewmats[views], Ks=self.Ks[views])
+        distortion = None if self.distortion is None else self.distortion[views]
+        return replace(self, viewmats=self.viewmats[views], Ks=self.Ks[views], distortion=distortion)
 
     def to(self, target: torch.device | torch.dtype | str) -> Cameras:
         """The same cameras on another device or in another float dtype."""
-        return replace(self, viewmats=self.viewmats.to(target), Ks=self.Ks.to(target))
+        distortion = None if self.distortion is None else self.distortion.to(target)
+        return replace(self, viewmats=self.viewmats.to(target), Ks=self.Ks.to(target), distortion=distortion)
 
     @property
     def centers(self) -> Tensor:
@@ -91,32 +115,79 @@ class Cameras:
         dtype, device = self.Ks.dtype, self.Ks.device
         v = torch.arange(self.height, dtype=dtype, device=device)[None, :, None] + 0.5
         u = torch.arange(self.width, dtype=dtype, device=device)[None, None, :] + 0.5
+        return self._rays(*self._plane(u, v))
+
+    def rays_through(self, pixels: Tensor) -> Rays:
+        """Rays (V, P, 3) through image points (V, P, 2); (0, 0) is the corner of the first pixel."""
+        checks.shapes({"V": len(self)}, pixels=(pixels, "V P 2"))
+        x, y = self._plane(pixels[:, None, :, 0], pixels[:, None, :, 1])
+        rays = self._rays(x, y)
+        return Rays(rays.origins[:, 0], rays.directions[:, 0])
+
+    def invertible(self, pixels: Tensor) -> Tensor:
+        """(V, P) whether a direction leads to each image point (V, P, 2); false where a lens' polynomial has turned."""
+        checks.shapes({"V": len(self)}, pixels=(pixels, "V P 2"))
+        plane = torch.stack(self._plane(pixels[:, None, :, 0], pixels[:, None, :, 1]), -1)
+        if self.distortion is None:
+            return torch.ones_like(plane[:, 0, :, 0], dtype=torch.bool)
+        invert = lenses.undistort if self.model is CameraModel.opencv else lenses.fisheye_unproject
+        return invert(plane, self.distortion)[1][:, 0]
+
+    def _plane(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """K^-1 of pixel coordinates that broadcast to (V, H, W)."""
         fx, skew, cx = (self.Ks[:, 0, i, None, None] for i in range(3))
         fy, cy = self.Ks[:, 1, 1, None, None], self.Ks[:, 1, 2, None, None]
         y = (v - cy) / fy
         x = (u - cx - skew * y) / fx
         x, y = torch.broadcast_tensors(x, y)
+        return x, y
+
+    def _rays(self, x: Tensor, y: Tensor) -> Rays:
+        """Rays (V, H, W, 3) through points (V, H, W) of the plane that K maps to pixels."""
+        z: Tensor | None = None  # 1
+        if self.distortion is not None:
+            plane = torch.stack([x, y], -1)
+            if self.model is CameraModel.fisheye:
+                x, y, z = lenses.fisheye_unproject(plane, self.distortion)[0].unbind(-1)
+            else:
+                x, y = lenses.undistort(plane, self.distortion)[0].unbind(-1)
         rotation = self.viewmats[:, None, None, :3, :3]  # rows are the camera axes in world space
         across = x[..., None] * rotation[..., 0, :] + y[..., None] * rotation[..., 1, :]
         centers, forwards = self.centers[:, None, None], rotation[..., 2, :]
         if self.model is CameraModel.orthographic:
             return Rays(centers + across, forwards.expand_as(across))
-        return Rays(centers.expand_as(across), torch.nn.functional.normalize(across + forwards, dim=-1))
+        along = forwards if z is None else z[..., None] * forwards
+        return Rays(centers.expand_as(across), torch.nn.functional.normalize(across + along, dim=-1))
 
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels (V, P, 2) and camera depths z (V, P) of world points (P, 3)."""
+        """Pixels (V, P, 2) and camera depths z (V, P) of world points (P, 3).
+
+        Points behind a camera get pixels too: look at z. So do points beyond a lens' range.
+        """
         checks.shapes(points=(points, "P 3"))
         local = points @ self.viewmats[:, :3, :3].mT + self.viewmats[:, None, :3, 3]
-        plane = local[..., :2] if self.model is CameraModel.orthographic else local[..., :2] / local[..., 2:]
+        if self.model is CameraModel.orthographic:
+            plane = local[..., :2]
+        elif self.model is CameraModel.fisheye and self.distortion is not None:
+            plane = lenses.fisheye_project(local, self.distortion)
+        else:
+            plane = local[..., :2] / local[..., 2:]
+            plane = plane if self.distortion is None else lenses.distort(plane, self.distortion)
         return plane @ self.Ks[:, :2, :2].mT + self.Ks[:, None, :2, 2], local[..., 2]
 
 
 def cat(cameras: Sequence[Cameras]) -> Cameras:
-    """One batch from several; image size and model must agree."""
-    kinds = {(c.width, c.height, c.model.value) for c in cameras}
+    """One batch from several; image size, model and number of distortion coefficients must agree."""
+    kinds = {(c.width, c.height, c.model.value, 0 if c.distortion is None else c.distortion.shape[1]) for c in cameras}
     if len(kinds) != 1:
         raise ValueError(f"cameras must share width, height and model; got {sorted(kinds)}")
-    return replace(cameras[0], viewmats=torch.cat([c.viewmats for c in cameras]), Ks=torch.cat([c.Ks for c in cameras]))
+    bent = [c.distortion for c in cameras if c.distortion is not None]
+    return replace(
+        cameras[0],
+        viewmats=torch.cat([c.viewmats for c in cameras]),
+        Ks=torch.cat([c.Ks for c in cameras]),
+        distortion=torch.cat(bent) if bent else None,
+    )
 
 
 def intrinsics(width: int, height: int, *, focal: float | None = None, fov: float | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from voge import checks
+from voge import checks, harmonics
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,8 @@ class Ellipsoids:
     quats: Tensor  # (N, 4) rotations local to world, (w, x, y, z), normalised on use
     density: Tensor  # (N,) optical depth straight through the centre, >= 0; the paper's kernels have 1
     features: Tensor | None = None  # (N, C) what is rendered: colours in [0, 1], or any features
-    extra: Mapping[str, Tensor] = field(default_factory=dict)  # named attributes, each (N, ...); "normals" are rotated
+    extra: Mapping[str, Tensor] = field(default_factory=dict)  # named attributes, each (N, ...); "normals" (N, 3) and
+    # "sh" (N, K, 3), coefficients of view-dependent colour (voge.harmonics), turn with the set
     metadata: Mapping[str, str] = field(default_factory=dict)  # units, frame, how the set was made
 
     def __post_init__(self) -> None:
@@ -117,6 +118,8 @@ class Ellipsoids:
         extra = dict(self.extra)
         if "normals" in extra:
             extra["normals"] = extra["normals"] @ rotation.mT
+        if "sh" in extra:
+            extra["sh"] = harmonics.rotate(extra["sh"], rotation)
         return replace(
             self,
             means=self.means @ linear.mT + shift,
@@ -137,7 +140,8 @@ def cat(sets: Sequence[Ellipsoids]) -> Ellipsoids:
     """One set from several objects, in order.
 
     Features must be present in all or in none and have one number of channels; of the extra
-    attributes those are kept that every set has. Metadata are the first set's.
+    attributes those are kept that every set has, and "sh", whose missing coefficients are 0. Metadata are the
+    first set's.
     """
     if not sets:
         raise ValueError("cat needs at least one set of ellipsoids; got none")
@@ -145,7 +149,10 @@ def cat(sets: Sequence[Ellipsoids]) -> Ellipsoids:
     if len(channels) > 1:
         found = sorted(map(str, channels))
         raise ValueError(f"features must have the same number of channels in every set; got {found}")
-    shared = set.intersection(*(set(s.extra) for s in sets))
+    shared = set.intersection(*(set(s.extra) for s in sets)) - {"sh"}
+    extra = {name: torch.cat([s.extra[name] for s in sets]) for name in sorted(shared)}
+    if any("sh" in s.extra for s in sets):
+        extra["sh"] = harmonics.cat([s.extra.get("sh", s.means.new_zeros(len(s), 0, 3)) for s in sets])
     return replace(
         sets[0],
         means=torch.cat([s.means for s in sets]),
@@ -153,7 +160,7 @@ def cat(sets: Sequence[Ellipsoids]) -> Ellipsoids:
         quats=torch.cat([s.quats for s in sets]),
         density=torch.cat([s.density for s in sets]),
         features=None if None in channels else torch.cat([s.features for s in sets if s.features is not None]),
-        extra={name: torch.cat([s.extra[name] for s in sets]) for name in sorted(shared)},
+        extra=extra,
     )
 
 

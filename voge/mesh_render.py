@@ -44,7 +44,8 @@ def render_mesh(
         mesh: V vertices and F faces; without colours it is white.
         cameras: V views; only values are used.
         samples: rays along each side of a pixel.
-        colors: maps points on the surface (P, 3) float64 to colours (P, C); else the mesh's own are interpolated.
+        colors: maps points on the surface (P, 3) float64 to colours (P, C); else the mesh's texture is looked up at
+            the hits, or its colours are interpolated.
         smooth: interpolate the vertices' normals instead of taking the faces'.
 
     Raises:
@@ -83,6 +84,8 @@ def _shade(
     points = origins[ray] + distance[:, None] * directions[ray]
     if colors is not None:
         color = colors(points)
+    elif cast.mesh.texture is not None:
+        color = torch.from_numpy(cast.mesh.texture.lookup(face.numpy(), corners.numpy()))
     elif cast.mesh.colors is not None:
         color = cast.interpolate(cast.mesh.colors, face, corners)
     else:

@@ -1,5 +1,5 @@
 """`python -m voge_cli`."""
 
-from voge_cli.main import app
+from voge_cli.main import main
 
-app(prog_name="voge")
+main()

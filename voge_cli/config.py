@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from voge_cli.config_keys import Keys, items
 from voge_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ class Loaded(Generic[T]):
         if as_json:
             return json.dumps(_plain(OmegaConf.to_container(self.resolved, resolve=True, enum_to_str=True)), indent=2)
         return OmegaConf.to_yaml(self.resolved, resolve=True).rstrip()
+
+    def filled(self, values: Mapping[str, Any]) -> Loaded[T]:
+        """The same configuration with values by dotted key, which a command worked out where it had none."""
+        resolved = OmegaConf.merge(self.resolved, _nested(values))
+        assert isinstance(resolved, DictConfig)
+        return Loaded(OmegaConf.to_object(resolved), resolved)  # type: ignore[arg-type]
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -75,7 +82,7 @@ def load(
         UsageError: one line with the key, the rule and the nearest right key.
     """
     structured = _thawed(OmegaConf.structured(schema))
-    known = _Keys(structured, _groups())
+    known = Keys(structured, _groups())
     store = ConfigStore.instance()
     store.store(name=f"{command}_schema", node=structured)
     layers = []
@@ -88,40 +95,32 @@ def load(
         layers.append("options")
     _check_overrides(overrides, known)
     chosen = [f"+{_LAYERS}=[{','.join(layers)}]"] if layers else []
+    try:
+        return _compose(command, [*chosen, *overrides])
+    except UsageError as error:
+        if file is None:
+            raise
+        # Whose fault is it? The file's, where it fails alone in the same way.
+        try:
+            _compose(command, [f"+{_LAYERS}=[file]"])
+        except UsageError as alone:
+            if str(alone) == str(error):
+                raise UsageError(f"{file}: {error}") from error
+        raise
+
+
+def _compose(command: str, overrides: Sequence[str]) -> Loaded[Any]:
+    """The configuration of the packaged primary file and overrides."""
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module(PACKAGE, version_base="1.3"):
-            resolved = compose(command, overrides=[*chosen, *overrides])
-        return Loaded(OmegaConf.to_object(resolved), resolved)  # type: ignore[arg-type]
+            resolved = compose(command, overrides=list(overrides))
+        return Loaded(OmegaConf.to_object(resolved), resolved)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UsageError(_cause(error)) from error
 
 
-class _Keys:
-    """The dotted keys of a schema, and the packaged groups with their members."""
-
-    def __init__(self, structured: DictConfig, groups: Mapping[str, Sequence[str]]) -> None:
-        self.all = list(_flatten(structured))
-        self.groups = {group: names for group, names in groups.items() if group in self.all}
-
-    def check(self, key: str, where: str = "") -> None:
-        """Refuse a key that is not there, naming the nearest one."""
-        if key in self.all:
-            return
-        leaves = {known.rsplit(".", 1)[-1]: known for known in reversed(self.all)}
-        leaf = key.rsplit(".", 1)[-1]
-        near = [leaves[leaf]] if leaf in leaves else get_close_matches(key, self.all, 1)
-        near = near or [leaves[name] for name in get_close_matches(leaf, leaves, 1)]
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(k for k in self.all if '.' not in k)}"
-        raise UsageError(f"{where}unknown key '{key}'; {hint}")
-
-    def check_choice(self, group: str, name: str, where: str = "") -> None:
-        """Refuse a choice that a packaged group does not have."""
-        if name not in self.groups[group]:
-            raise UsageError(f"{where}{group} has no '{name}'; choose from {', '.join(self.groups[group])}")
-
-
-def _check_overrides(overrides: Sequence[str], known: _Keys) -> None:
+def _check_overrides(overrides: Sequence[str], known: Keys) -> None:
     for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
@@ -134,11 +133,12 @@ def _check_overrides(overrides: Sequence[str], known: _Keys) -> None:
             raise UsageError(f"'{text}' has several values; write key=[a,b] for a list, key='a,b' for text")
         key, value = override.key_or_group, override.value()
         known.check(key)
+        known.check_value(key, value)
         if key in known.groups and isinstance(value, str):
             known.check_choice(key, value)
 
 
-def _read(file: str, command: str, known: _Keys) -> dict[str, Any]:
+def _read(file: str, command: str, known: Keys) -> dict[str, Any]:
     """A config file as a layer: its own keys checked, its choice of groups in Hydra's words."""
     path = _find(file, command)
     try:
@@ -149,12 +149,13 @@ def _read(file: str, command: str, known: _Keys) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"{file}: must hold keys and values, got {type(content).__name__}")
     choices = content.pop("defaults", [])
-    for key in _flatten(content):
+    for key, value in items(content):
         known.check(key, f"{file}: ")
+        known.check_value(key, value, f"{file}: ")
     return {"defaults": [_choice(entry, known, file) for entry in choices or []], **content}
 
 
-def _choice(entry: Any, known: _Keys, file: str) -> Any:
+def _choice(entry: Any, known: Keys, file: str) -> Any:
     """An entry of `defaults:`, with or without Hydra's `override` and leading slash."""
     if entry == "_self_":
         return entry
@@ -198,17 +199,6 @@ def _thawed(node: DictConfig) -> DictConfig:
         if isinstance(child, DictConfig):
             _thawed(child)
     return node
-
-
-def _flatten(node: Any, prefix: str = "") -> list[str]:
-    """The dotted keys of nested mappings, inner nodes included."""
-    keys = []
-    for key in node:
-        keys.append(f"{prefix}{key}")
-        value = node._get_node(key) if isinstance(node, DictConfig) else node[key]
-        if isinstance(value, (dict, DictConfig)):
-            keys += _flatten(value, f"{prefix}{key}.")
-    return keys
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

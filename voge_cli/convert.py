@@ -26,12 +26,17 @@ def convert(
         list[str] | None,
         Argument(
             metavar="IN [KEY=VALUE]...",
-            help="A mesh (OBJ, GLB, PLY, STL, OFF), points (PLY, XYZ, NPY, NPZ) or ellipsoids; then settings.",
+            help="A mesh (OBJ, GLB, glTF, PLY, STL, OFF), points (PLY, GLB, XYZ, NPY, NPZ) or ellipsoids (SAFETENSORS, "
+            "NPZ, 3DGS PLY); then settings.",
         ),
     ] = None,
     method: Annotated[
         Literal["auto", "hat", "triangle", "vertex", "points"] | None,
         Option("--method", help="One ellipsoid a vertex (hat, vertex), triangle or point. Default: auto."),
+    ] = None,
+    count: Annotated[
+        int | None,
+        Option("--count", help="How many: edges are split or collapsed, points thinned. Default: as the file."),
     ] = None,
     coverage: Annotated[
         float | None, Option("--coverage", help="Method vertex: density half-way along an edge. Default: 0.5.")
@@ -49,12 +54,17 @@ def convert(
     normalize: Annotated[
         bool | None, Option("--normalize", help="Move to the origin and scale to radius 1; recorded.")
     ] = None,
+    crop: Annotated[
+        str | None,
+        Option("--crop", metavar="X,Y,Z,X,Y,Z", help="Keep what lies in this box (lowest, then highest corner)."),
+    ] = None,
     stats: Annotated[bool, Option("--stats", help="Print a table of what was made.")] = False,
 ) -> None:
-    """Convert a mesh or points to ellipsoids.
+    """Convert a mesh or points to ellipsoids, or ellipsoids to another format.
 
-    Writes --out, .safetensors or .npz (default: <stem>.safetensors in the current folder). KEY=VALUE after
-    the options changes any setting that --print-config shows.
+    Writes --out by its suffix: .safetensors (default: <stem>.safetensors in the current folder), .npz, .ply as 3D
+    Gaussian Splatting has it, or .glb of coloured points. KEY=VALUE after the options changes any setting that
+    --print-config shows.
     """
     from voge_cli import config as configs
     from voge_cli.schemas import ConvertConfig
@@ -66,12 +76,14 @@ def convert(
         "input": inputs[0] if inputs else None,
         "out": writing.out and str(writing.out),
         "method": method,
+        "count": count,
         "coverage": coverage,
         "flatness": flatness,
         "neighbours": neighbours,
         "units": units,
         "up": up,
         "normalize": normalize,
+        "crop": _box(crop),
     }
     loaded = configs.load("convert", ConvertConfig, file=writing.config, options=options, overrides=overrides)
     if writing.print_config:
@@ -85,7 +97,7 @@ def convert(
 
 def convert_file(config: ConvertConfig, console: Console, *, overwrite: bool = False) -> tuple[Path, dict[str, Any]]:
     """Read, convert and write; returns the path and what was made."""
-    from voge.io.ellipsoids import SUFFIXES, save_ellipsoids
+    from voge.io.ellipsoids import WRITTEN, save_ellipsoids
     from voge_cli.models import load_model, summary
     from voge_cli.outputs import check_file
     from voge_cli.schemas import Conversion
@@ -94,14 +106,27 @@ def convert_file(config: ConvertConfig, console: Console, *, overwrite: bool = F
         raise UsageError("give a file to convert")
     source = Path(config.input)
     path = Path(config.out or f"{source.stem}.safetensors")
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path}: ellipsoids are written to {' or '.join(SUFFIXES)}")
+    if path.suffix.lower() not in WRITTEN:
+        raise UsageError(f"{path}: ellipsoids are written to {', '.join(WRITTEN)}")
     check_file(path, overwrite)
     conversion = Conversion(**{field.name: getattr(config, field.name) for field in fields(Conversion)})
-    made = _placed(load_model(source, conversion, console, strict=True), config)
-    save_ellipsoids(path, made)
+    loaded = load_model(source, conversion, console, strict=True, crop=config.crop, unit=config.normalize)
+    made = _placed(loaded, config)
+    _warn_of_rounding(made, console)
+    try:
+        save_ellipsoids(path, made)
+    except ValueError as error:  # the suffix was checked: the format has no place for what there is
+        raise UsageError(f"{path}: {error}") from error
     console.note(f"{len(made)} ellipsoids")
     return path, {"out": str(path), **summary(made)}
+
+
+def _box(text: str | None) -> list[float] | None:
+    """The numbers of --crop; the configuration checks how many."""
+    try:
+        return None if text is None else [float(number) for number in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--crop takes xmin,ymin,zmin,xmax,ymax,zmax, got '{text}'") from None
 
 
 def _placed(ellipsoids: Ellipsoids, config: ConvertConfig) -> Ellipsoids:
@@ -119,6 +144,17 @@ def _placed(ellipsoids: Ellipsoids, config: ConvertConfig) -> Ellipsoids:
     if config.up is not None and config.up.value == "z":
         made = turn_upright(made)
     return normalize(made) if config.normalize else made
+
+
+def _warn_of_rounding(ellipsoids: Ellipsoids, console: Console) -> None:
+    from voge.placement import rounding
+
+    lost = rounding(ellipsoids)
+    if lost > 0.1:
+        console.note(
+            f"warning: so far from the origin float32 moves the ellipsoids by up to {lost:.2g} of their width; "
+            "add --normalize, which is recorded and can be undone"
+        )
 
 
 def _table(document: Mapping[str, Any]) -> list[str]:

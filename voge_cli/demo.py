@@ -14,6 +14,7 @@ from voge_cli.options import Compute, Report, Writing, option_groups
 if TYPE_CHECKING:
     import torch
 
+    from voge_cli.config import Loaded
     from voge_cli.console import Console
     from voge_cli.schemas import DemoConfig
 
@@ -56,23 +57,24 @@ def demo(
         return
     console = report.console(compute.progress)
     with console.warnings_as_notes():
-        page, document = run_demo(loaded.value, loaded.text(), console, overwrite=writing.overwrite)
+        page, document = run_demo(loaded, console, overwrite=writing.overwrite)
     console.result(str(page), document)
 
 
-def run_demo(
-    config: DemoConfig, record: str, console: Console, *, overwrite: bool = False
-) -> tuple[Path, dict[str, Any]]:
+def run_demo(loaded: Loaded[DemoConfig], console: Console, *, overwrite: bool = False) -> tuple[Path, dict[str, Any]]:
     """What a user would type, one after the other; returns the report's path and the figures."""
     from voge.io.files import atomic_folder
     from voge_cli import outputs
     from voge_cli.devices import choose_device
 
+    config = loaded.value
     out = Path(config.out)
     outputs.check_folder(out, overwrite)
     chosen = choose_device(config.device, config.backend)
     console.note(str(chosen))
-    config = _sized(config, MODEST if chosen.backend.value == "torch" else AMPLE)
+    sizes = MODEST if chosen.backend.value == "torch" else AMPLE
+    loaded = loaded.filled({name: size for name, size in sizes.items() if getattr(config, name) is None})
+    config = loaded.value
     started = time.perf_counter()
     with atomic_folder(out) as folder:
         made = _convert_teapot(folder, config.resolution, console)
@@ -86,15 +88,8 @@ def run_demo(
             "seconds_render": round(time.perf_counter() - converted, 2),
         }
         (folder / "report.html").write_text(_report(folder, config, figures), encoding="utf-8")
-        outputs.write_record(folder, "demo", record)
+        outputs.write_record(folder, "demo", loaded.text())
     return out / "report.html", {"out": str(out), "report": str(out / "report.html"), **figures}
-
-
-def _sized(config: DemoConfig, sizes: dict[str, Any]) -> DemoConfig:
-    """The config with sizes where the user gave none."""
-    from dataclasses import replace
-
-    return replace(config, **{name: size for name, size in sizes.items() if getattr(config, name) is None})
 
 
 def _convert_teapot(folder: Path, resolution: int | None, console: Console) -> dict[str, Any]:
@@ -117,9 +112,11 @@ def _convert_teapot(folder: Path, resolution: int | None, console: Console) -> d
 def _render_teapot(folder: Path, config: DemoConfig, device: torch.device, console: Console) -> None:
     """Pictures, contact sheet and turntable."""
     from voge.io.ellipsoids import load_ellipsoids
+    from voge.scene import assemble
     from voge_cli import config as configs
+    from voge_cli.album import write_album
     from voge_cli.schemas import RenderConfig
-    from voge_cli.studio import Studio, write_pictures
+    from voge_cli.studio import Studio
 
     options = {
         "size": config.size,
@@ -131,8 +128,8 @@ def _render_teapot(folder: Path, config: DemoConfig, device: torch.device, conso
         "settings.backend": config.backend.value,
     }
     loaded = configs.load("render", RenderConfig, options=options)
-    scene = load_ellipsoids(folder / "teapot.safetensors").to(device)
-    write_pictures(Studio.around(scene, loaded.value), folder, console)
+    scene = assemble(["teapot"], [load_ellipsoids(folder / "teapot.safetensors")], [None]).to(device)
+    write_album(Studio(scene, loaded.value), folder, console)
 
 
 def _report(folder: Path, config: DemoConfig, figures: dict[str, Any]) -> str:

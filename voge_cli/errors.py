@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     data = 3  # bad input data
     device = 5  # device, backend or memory
     interrupted = 130  # Typer turns Ctrl-C into it
+    terminated = 143  # SIGTERM, as from a batch system
 
 
 class UsageError(ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
@@ -10,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from voge_cli import convert, demo, errors, info, render
+from voge_cli import cameras, convert, demo, errors, info, render
 
 
 class CommandGroup(TyperGroup):
@@ -51,7 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (convert.convert, render.render, info.info, demo.demo):
+for command in (convert.convert, render.render, cameras.cameras, info.info, demo.demo):
     app.command()(command)
 
 
@@ -74,4 +75,10 @@ def voge(
 
 def main() -> None:
     """The entry point of the installed program."""
-    app()
+    signal.signal(signal.SIGTERM, _terminate)
+    app(prog_name="voge")
+
+
+def _terminate(*_signal: Any) -> NoReturn:
+    """Leave as on Ctrl-C, through every `finally`, so that nothing half-written stays."""
+    sys.exit(errors.ExitCode.terminated)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from voge import placement
 from voge.convert import from_mesh, from_points
 from voge.ellipsoids import Ellipsoids
 from voge.io import DataError
 from voge.io.ellipsoids import check_values, holds_ellipsoids, load_ellipsoids
 from voge.io.meshes import Mesh, Points, load_geometry
 from voge.placement import bounding_box
+from voge.resample import resample
+from voge.textures import corner_colors
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.schemas import Conversion, Method
+
+T = TypeVar("T")
 
 # What each method listens to besides the input.
 SETTINGS = {
@@ -29,7 +36,15 @@ SETTINGS = {
 }
 
 
-def load_model(path: Path, conversion: Conversion, console: Console, *, strict: bool = False) -> Ellipsoids:
+def load_model(
+    path: Path,
+    conversion: Conversion,
+    console: Console,
+    *,
+    strict: bool = False,
+    crop: Sequence[float] | None = None,
+    unit: bool = False,
+) -> Ellipsoids:
     """Ellipsoids of a file.
 
     Args:
@@ -37,6 +52,8 @@ def load_model(path: Path, conversion: Conversion, console: Console, *, strict: 
         conversion: how a mesh or points are converted.
         console: told what was left out of the file.
         strict: a setting that the method does not use is an error.
+        crop: a box in the file's coordinates; what lies outside is left out (see `voge.placement.crop`).
+        unit: a mesh or points are moved to the origin and scaled to size 1 before they become float32.
 
     Raises:
         voge.io.DataError: the file cannot be used.
@@ -44,21 +61,48 @@ def load_model(path: Path, conversion: Conversion, console: Console, *, strict: 
     """
     if holds_ellipsoids(path):
         if strict and conversion != Conversion():
-            raise UsageError(f"{path} holds ellipsoids already; --method and its settings are for meshes and points")
-        return load_ellipsoids(path)
+            raise UsageError(
+                f"{path} holds ellipsoids already; --method, --count and the like are for meshes and points"
+            )
+        loaded = load_ellipsoids(path)
+        return loaded if crop is None else _asked(path, lambda: placement.crop(loaded, crop))
     geometry = load_geometry(path)
     for note in geometry.notes:
         console.note(f"{path}: {note}")
     for kind, count in geometry.dropped.items():
         console.note(f"{path}: left out {count} {kind}")
-    made = _convert(path, geometry, conversion, strict)
-    source = {"source": path.name, "frame": "right-handed, as in the source", "units": "unknown"}
-    return replace(made, metadata={**source, **made.metadata})
-
-
-def _convert(path: Path, geometry: Mesh | Points, conversion: Conversion, strict: bool) -> Ellipsoids:
+    record: dict[str, str] = {"source": path.name, "frame": "right-handed, as in the source", "units": "unknown"}
+    if crop is not None:
+        geometry = _asked(path, lambda: placement.crop(geometry, crop))
     method = _method(path, geometry, conversion.method)
-    given = {name: value for name, value in vars(conversion).items() if name != "method" and value is not None}
+    if conversion.count is not None:
+        count = _vertices(geometry, method, conversion.count)
+        geometry = _asked(path, lambda: resample(geometry, count))
+    if unit:
+        geometry, matrix = placement.to_unit(geometry)
+        record[placement.MOVED] = json.dumps(matrix)
+    made = _convert(path, geometry, method, conversion, strict)
+    return replace(made, metadata={**record, **made.metadata})
+
+
+def _asked(path: Path, make: Callable[[], T]) -> T:
+    """What the user asked of a file, or why it cannot be."""
+    try:
+        return make()
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _vertices(geometry: Mesh | Points, method: str, count: int) -> int:
+    """How many vertices give about `count` ellipsoids."""
+    if method != "triangle" or not isinstance(geometry, Mesh):
+        return count
+    return max(round(count * len(geometry.vertices) / len(geometry.faces)), 4)
+
+
+def _convert(path: Path, geometry: Mesh | Points, method: str, conversion: Conversion, strict: bool) -> Ellipsoids:
+    given = {name: value for name, value in vars(conversion).items() if value is not None}
+    given = {name: value for name, value in given.items() if name not in ("method", "count")}
     unused = sorted(set(given) - set(SETTINGS[method]))
     if strict and unused:
         raise UsageError(f"{', '.join(unused)}: not used by method {method}, which takes {', '.join(SETTINGS[method])}")
@@ -73,10 +117,12 @@ def _convert(path: Path, geometry: Mesh | Points, conversion: Conversion, strict
             assert isinstance(geometry, Mesh)
             vertices, faces = torch.from_numpy(geometry.vertices), torch.from_numpy(geometry.faces)
             made = from_mesh(vertices, faces, method=method, colors=colors, **settings)
+            if method == "triangle" and geometry.texture is not None:
+                made = replace(made, features=torch.from_numpy(corner_colors(geometry.texture, reach=1).mean(1)))
         check_values(made)
         return made
     except ValueError as error:  # the settings were checked, so it is the file's content
-        raise DataError(path, str(error)) from error
+        raise DataError(path, str(error), "check what it holds") from error
 
 
 def _method(path: Path, geometry: Mesh | Points, wanted: Method) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
-from voge.pictures import Light
+from voge.color import ColorSpace
+from voge.io.images import IMAGE_SUFFIXES
+from voge.pictures import DepthKind, Frame, Light
 from voge.settings import Backend, RenderSettings
 
 MAX_SIDE = 16384  # pixels
@@ -43,10 +46,19 @@ class Output(str, Enum):
     alpha = "alpha"
     depth = "depth"
     normal = "normal"
+    id = "id"
+    features = "features"
+
+
+class FeatureFile(str, Enum):
+    """The format of rendered features."""
+
+    npz = "npz"
+    safetensors = "safetensors"
 
 
 class Video(str, Enum):
-    """The format of a turntable."""
+    """The format of a turntable or a film."""
 
     mp4 = "mp4"
     gif = "gif"
@@ -58,6 +70,7 @@ class Conversion:
     """From a mesh or points to ellipsoids; `None` is the converter's own default."""
 
     method: Method = Method.auto
+    count: int | None = None
     coverage: float | None = None
     flatness: float | None = None
     neighbours: int | None = None
@@ -67,6 +80,8 @@ class Conversion:
     def __post_init__(self) -> None:
         if self.coverage is not None and not 0 < self.coverage < 1:
             raise ValueError(f"coverage must lie between 0 and 1, got {self.coverage}")
+        if self.count is not None and self.count < 4:
+            raise ValueError(f"count must be at least 4, got {self.count}")
         if self.neighbours is not None and self.neighbours < 3:
             raise ValueError(f"neighbours must be at least 3, got {self.neighbours}")
         for name in ("flatness", "kappa", "optical_depth"):
@@ -84,6 +99,49 @@ class ConvertConfig(Conversion):
     units: Units | None
     up: Up | None
     normalize: bool
+    crop: list[float] | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crop is not None and not (len(self.crop) == 6 and all(map(float.__lt__, self.crop, self.crop[3:]))):
+            raise ValueError(f"crop must be xmin,ymin,zmin,xmax,ymax,zmax, each min below its max; got {self.crop}")
+
+
+@dataclass(kw_only=True)
+class CamerasConfig:
+    """Cameras of a file; `None` is what the file says (see `voge.io.cameras.load_cameras`)."""
+
+    file: str | None = None
+    frames: list[str] | None = None
+    format: str | None = None
+    convention: Convention | None = None
+    direction: Direction | None = None
+    object_id: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames is not None and not self.frames:
+            raise ValueError(f"frames must have at least one name or number, got {self.frames}")
+
+
+@dataclass(kw_only=True)
+class DepthConfig:
+    """What depth is."""
+
+    kind: DepthKind = DepthKind.ray
+
+
+@dataclass(kw_only=True)
+class NormalConfig:
+    """What normals are."""
+
+    frame: Frame = Frame.world
+
+
+@dataclass(kw_only=True)
+class FeaturesConfig:
+    """How features are written."""
+
+    files: list[FeatureFile] = field(default_factory=lambda: list(FeatureFile))
 
 
 @dataclass(kw_only=True)
@@ -92,9 +150,10 @@ class RenderConfig:
 
     models: list[str]
     out: str | None
-    size: str
+    size: str | None
     outputs: list[Output]
     background: str
+    color_space: ColorSpace
     azimuth: list[float]
     elevation: list[float]
     distance: float | None
@@ -102,20 +161,26 @@ class RenderConfig:
     ortho: bool
     up: Up
     turntable: int
+    film: bool
     video: Video
     fps: float
     device: str
+    cameras: CamerasConfig = field(default_factory=CamerasConfig)
+    depth: DepthConfig = field(default_factory=DepthConfig)
+    normal: NormalConfig = field(default_factory=NormalConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
     light: Light = field(default_factory=Light)
     settings: RenderSettings = field(default_factory=RenderSettings)
     convert: Conversion = field(default_factory=Conversion)
 
     def __post_init__(self) -> None:
-        parse_size(self.size)
+        if self.size is not None:
+            parse_size(self.size)
         parse_background(self.background)
         rules = {
             "azimuth": (len(self.azimuth) > 0, "must have at least one angle"),
             "elevation": (len(self.elevation) > 0, "must have at least one angle"),
-            "outputs": (len(self.outputs) > 0, "must have at least one of rgb, alpha, depth, normal"),
+            "outputs": (len(self.outputs) > 0, f"must have at least one of {', '.join(Output)}"),
             "distance": (self.distance is None or self.distance > 0, "must be positive"),
             "fov": (0 < self.fov < 180, "must lie between 0 and 180 degrees"),
             "turntable": (self.turntable >= 0, "must be at least 1 frame, or 0 for no video"),
@@ -159,15 +224,67 @@ def parse_size(text: str) -> tuple[int, int]:
     return size
 
 
-def parse_background(text: str) -> tuple[float, ...] | None:
-    """Three numbers in [0, 1], or None for transparent."""
+def parse_background(text: str) -> tuple[float, ...] | Path | None:
+    """Three numbers in [0, 1], the file of a picture, or None for transparent."""
     names: dict[str, tuple[float, ...] | None] = {"white": (1, 1, 1), "black": (0, 0, 0), "transparent": None}
     if text in names:
         return names[text]
+    if Path(text).suffix.lower() in IMAGE_SUFFIXES:
+        return Path(text)
     try:
         color = tuple(float(number) for number in text.split(","))
     except ValueError:
         color = ()
     if len(color) != 3 or not all(0 <= number <= 1 for number in color):
-        raise ValueError(f"background must be white, black, transparent or r,g,b in [0, 1]; got '{text}'")
+        raise ValueError(
+            "background must be white, black, transparent, r,g,b in [0, 1] or a picture "
+            f"({', '.join(IMAGE_SUFFIXES)}); got '{text}'"
+        )
     return color
+
+
+class Convention(str, Enum):
+    """The axes of a camera frame."""
+
+    opencv = "opencv"
+    opengl = "opengl"
+
+
+class Direction(str, Enum):
+    """What a camera's matrix maps."""
+
+    world_to_camera = "world_to_camera"
+    camera_to_world = "camera_to_world"
+
+
+@dataclass(kw_only=True)
+class ShowCamerasConfig:
+    """voge cameras."""
+
+    input: str | None
+    format: str | None
+    out: str | None
+    image_size: str | None
+    convention: Convention | None
+    direction: Direction | None
+    units: Units | None
+    object_id: int | None
+    to: str | None
+    model: str | None
+    size: str
+    azimuth: float
+    elevation: float
+    up: Up
+    device: str
+    settings: RenderSettings = field(default_factory=RenderSettings)
+    convert: Conversion = field(default_factory=Conversion)
+
+    def __post_init__(self) -> None:
+        from voge.io.cameras import FORMATS
+
+        parse_size(self.size)
+        if self.image_size is not None:
+            parse_size(self.image_size)
+        for name in ("format", "to"):
+            if getattr(self, name) not in (None, *FORMATS):
+                raise ValueError(f"{name} must be one of {', '.join(FORMATS)}, got '{getattr(self, name)}'")

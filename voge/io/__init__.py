@@ -11,3 +11,9 @@ class DataError(ValueError):
     def __init__(self, path: str | Path, problem: str, remedy: str = "") -> None:
         lines = [str(path) + ": " + problem, remedy]
         super().__init__("; ".join(" ".join(line.split()) for line in lines if line))
+
+
+def check_not_empty(path: Path) -> None:
+    """Refuse a file without content, whatever its format."""
+    if path.stat().st_size == 0:
+        raise DataError(path, "is empty", "write or copy it again")

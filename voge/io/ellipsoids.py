@@ -1,4 +1,4 @@
-"""Ellipsoids in files: `.safetensors` (native) and `.npz`, with the same names in both.
+"""Ellipsoids in files: `.safetensors` (native) and `.npz`, with the same names in both; 3DGS `.ply` by `splats.py`.
 
 Tensors: means (N, 3), scales (N, 3), quats (N, 4) as (w, x, y, z), density (N,), optionally features
 (N, C), and extra attributes under their own names, such as normals (N, 3). Metadata: one JSON object
@@ -10,6 +10,7 @@ shall give equal files.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from voge import checks, harmonics
 from voge.ellipsoids import Ellipsoids
-from voge.io import DataError
+from voge.io import DataError, check_not_empty
 from voge.io.files import atomic_file
+from voge.io.splats import is_splats, read_splats, write_glb_points, write_splats
 
-SUFFIXES = (".safetensors", ".npz")
+SUFFIXES = (".safetensors", ".npz", ".ply")
+WRITTEN = (*SUFFIXES, ".glb")  # a GLB holds coloured points: for programs that know no Gaussians
 FORMAT_VERSION = 1
 
 _REQUIRED = ("means", "scales", "quats", "density")
@@ -30,15 +34,17 @@ _METADATA = "voge"  # safetensors: a key of the header; npz: an array of one str
 
 
 def holds_ellipsoids(path: str | Path) -> bool:
-    """Whether a file is meant to hold ellipsoids: by its suffix, and for `.npz` (also points) by its arrays."""
+    """Whether a file is meant to hold ellipsoids: by its suffix, and for `.npz` and `.ply` by what is in it."""
     path = Path(path)
+    if path.suffix.lower() == ".ply":
+        return is_splats(path)
     if path.suffix.lower() != ".npz":
         return path.suffix.lower() in SUFFIXES
     try:
         # Opened here, since numpy leaves a file open that it fails to read.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return {"means", "scales"} <= set(arrays.files)
-    except (OSError, ValueError, EOFError, AttributeError):  # not an archive, or a bare array under this name
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):  # no archive, or a bare array in its place
         return False
 
 
@@ -53,14 +59,15 @@ def load_ellipsoids(path: str | Path) -> Ellipsoids:
     if not path.is_file():
         raise DataError(path, "is a folder, not a file of ellipsoids" if path.is_dir() else "no such file")
     if path.suffix.lower() not in SUFFIXES:
-        raise DataError(path, f"ellipsoids are read from {' or '.join(SUFFIXES)}, not '{path.suffix}'")
+        raise DataError(path, f"ellipsoids are read from {', '.join(SUFFIXES)}, not '{path.suffix}'")
+    check_not_empty(path)
     tensors: dict[str, Any]
-    tensors, metadata = _read_npz(path) if path.suffix.lower() == ".npz" else _read_safetensors(path)
+    tensors, metadata = _READERS[path.suffix.lower()](path)
     _check_version(path, metadata.pop("format_version", str(FORMAT_VERSION)))
     missing = [name for name in _REQUIRED if name not in tensors]
     if missing:
         found = ", ".join(sorted(tensors)) or "nothing"
-        raise DataError(path, f"has no {' and no '.join(missing)}; it holds {found}")
+        raise DataError(path, f"has no {' and no '.join(missing)}, only {found}", "write the set again")
     extra = {name: tensor for name, tensor in tensors.items() if name not in (*_REQUIRED, "features")}
     try:
         ellipsoids = Ellipsoids(
@@ -71,41 +78,55 @@ def load_ellipsoids(path: str | Path) -> Ellipsoids:
         )
         check_values(ellipsoids)
     except (ValueError, TypeError) as error:
-        raise DataError(path, str(error)) from error
+        raise DataError(path, str(error), "write the set again") from error
     return ellipsoids
 
 
 def save_ellipsoids(path: str | Path, ellipsoids: Ellipsoids) -> None:
-    """Write ellipsoids so that reading gives back every bit; an existing file is replaced.
+    """Write ellipsoids; a file there is replaced.
+
+    From `.safetensors` and `.npz` every bit comes back. `.ply`: see `voge.io.splats`. `.glb` keeps means and
+    colours in 8 bits only, as points.
 
     Raises:
-        ValueError: the suffix is not one of SUFFIXES, or a value breaks a rule that `load_ellipsoids` checks.
+        ValueError: the suffix is not one of WRITTEN, the format has no place for the features, or a value breaks
+            a rule that `load_ellipsoids` checks.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"ellipsoids are written to {' or '.join(SUFFIXES)}, not '{path.suffix}' ({path})")
+    suffix = path.suffix.lower()
+    if suffix not in WRITTEN:
+        raise ValueError(f"ellipsoids are written to {', '.join(WRITTEN)}, not '{path.suffix}' ({path})")
     check_values(ellipsoids)
+    with atomic_file(path) as temporary:
+        if suffix == ".ply":
+            write_splats(temporary, ellipsoids)
+        elif suffix == ".glb":
+            write_glb_points(temporary, ellipsoids)
+        else:
+            _write_native(temporary, ellipsoids)
+
+
+def _write_native(path: Path, ellipsoids: Ellipsoids) -> None:
     tensors = {name: getattr(ellipsoids, name) for name in _REQUIRED} | dict(ellipsoids.extra)
     if ellipsoids.features is not None:
         tensors["features"] = ellipsoids.features
     # A copy of each, since safetensors refuses tensors that share memory.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     metadata = json.dumps({"format_version": str(FORMAT_VERSION)} | dict(ellipsoids.metadata), sort_keys=True)
-    with atomic_file(path) as temporary:
-        if path.suffix.lower() == ".npz":
-            arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
-            arrays[_METADATA] = np.array(metadata)
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)
-        else:
-            from safetensors.torch import save
+    if path.suffix.lower() == ".npz":
+        arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+        arrays[_METADATA] = np.array(metadata)
+        with path.open("wb") as file:
+            np.savez(file, **arrays)
+    else:
+        from safetensors.torch import save
 
-            # Not save_file, whose files nobody else may read.
-            temporary.write_bytes(save(tensors, metadata={_METADATA: metadata}))
+        # Not save_file, whose files nobody else may read.
+        path.write_bytes(save(tensors, metadata={_METADATA: metadata}))
 
 
 def check_values(ellipsoids: Ellipsoids) -> None:
-    """Check what construction does not: finite everywhere, scales > 0, density >= 0, quats not zero, N >= 1.
+    """Check what construction does not: N >= 1, all finite, scales > 0, density >= 0, quats not zero, sh's shape.
 
     Raises:
         ValueError: names the tensor, the rule, the row and the value.
@@ -115,6 +136,8 @@ def check_values(ellipsoids: Ellipsoids) -> None:
     named = {name: getattr(ellipsoids, name) for name in _REQUIRED} | dict(ellipsoids.extra)
     if ellipsoids.features is not None:
         named["features"] = ellipsoids.features
+    if "sh" in named:
+        harmonics.degree_of(checks.shapes(sh=(named["sh"], "N K 3"))["K"])
     for name, tensor in named.items():
         _check_rows(f"{name} must be finite", tensor, tensor.isfinite())
     _check_rows("scales must be positive", ellipsoids.scales, ellipsoids.scales > 0)
@@ -147,8 +170,6 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    import zipfile
-
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -165,7 +186,10 @@ def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, str]:
     try:
         found = json.loads(header.get(_METADATA, "{}"))
     except ValueError as error:
-        raise DataError(path, f"metadata under '{_METADATA}' are not JSON ({error})") from error
+        raise DataError(path, f"metadata under '{_METADATA}' are not JSON ({error})", "write the set again") from error
     if not isinstance(found, dict):
-        raise DataError(path, f"metadata under '{_METADATA}' must be one JSON object")
+        raise DataError(path, f"metadata under '{_METADATA}' must be one JSON object", "write the set again")
     return {str(key): str(value) for key, value in found.items()}
+
+
+_READERS = {".safetensors": _read_safetensors, ".npz": _read_npz, ".ply": read_splats}

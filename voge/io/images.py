@@ -1,4 +1,4 @@
-"""Pictures and videos to files; all of them appear complete or not at all.
+"""Pictures from files, pictures and videos to files; what is written appears complete or not at all.
 
 Pictures are float arrays or tensors in [0, 1], row 0 at the top, (H, W) or (H, W, C) with C = 1, 3 or 4;
 8-bit files hold round(255 value), clipped. uint8 arrays are taken as they are. Colours are written as
@@ -7,18 +7,20 @@ they are: whoever renders knows whether they are sRGB.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from voge.io import DataError
 from voge.io.files import atomic_file
 
 DEPTH_STEPS = 2**16 - 1  # 16-bit depth: 0 is nothing seen, the rest are steps of `depth_scale`
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # that are read
 
 
 def to_bytes(picture: ArrayLike) -> NDArray[np.uint8]:
@@ -71,26 +73,87 @@ def write_npz(path: str | Path, **arrays: ArrayLike) -> None:
         np.savez_compressed(file, **named)
 
 
-def write_video(path: str | Path, frames: Sequence[ArrayLike], *, fps: float = 24) -> None:
+def write_labels_png(
+    path: str | Path, labels: ArrayLike, colors: ArrayLike | None, text: Mapping[str, str] | None = None
+) -> None:
+    """Write numbers (H, W), 0 or more: as a PNG of 8 bits that shows them in colours (K, 3), or of 16 bits without."""
+    from PIL import Image
+
+    if colors is None:
+        _save_png(path, np.asarray(labels).astype(np.uint16), text or {})
+        return
+    image = Image.fromarray(np.asarray(labels).astype(np.uint8))
+    image.putpalette(to_bytes(np.asarray(colors)[None])[0].tobytes())
+    _save_image(path, image, text or {})
+
+
+def read_picture(path: str | Path) -> NDArray[np.float32]:
+    """A PNG, JPEG or WebP as (H, W, 3) in [0, 1], upright as its EXIF says; an alpha channel is put over white.
+
+    Raises:
+        DataError: the file is missing or no picture.
+    """
+    from PIL import Image, ImageOps
+
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(path, "is a folder, not a picture" if path.is_dir() else "no such file")
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file).convert("RGBA")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(path, f"cannot be read as a picture ({error})", "use PNG, JPEG or WebP") from error
+    return opaque(np.asarray(image)).astype(np.float32) / np.float32(255)
+
+
+def opaque(picture: ArrayLike) -> NDArray[np.uint8]:
+    """A picture of any channels as (H, W, 3), 8-bit; over white if it has an alpha channel."""
+    from PIL import Image
+
+    image = Image.fromarray(to_bytes(picture))
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
+
+
+def cover(picture: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """A picture (h, w, 3) scaled, keeping its shape, until it covers the size, and cut to it around its middle."""
+    from PIL import Image, ImageOps
+
+    fitted = ImageOps.fit(Image.fromarray(to_bytes(picture)), (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(fitted, np.float32) / np.float32(255)
+
+
+def write_video(path: str | Path, frames: Iterable[ArrayLike], *, fps: float = 24) -> None:
     """Write frames of one size (H, W, 3) as `.mp4` (H.264), `.gif` or `.webp`; the latter two repeat for ever.
 
-    H.264 with the pixel format that every player reads halves its colour planes, so it needs even
-    sizes: an odd width or height gets its last column or row once more.
+    Frames are taken one by one and, as mp4, not kept. H.264 with the pixel format that every player reads
+    halves its colour planes, so it needs even sizes: an odd width or height gets its last column or row once more.
 
     Raises:
         ValueError: another suffix, no frames, or frames of several sizes.
         RuntimeError: `.mp4` without ffmpeg (see `check_video`).
     """
     suffix = check_video(path)
-    pictures = [to_bytes(frame) for frame in frames]
-    shapes = {picture.shape for picture in pictures}
-    if len(shapes) != 1 or next(iter(shapes))[2:] != (3,):
-        raise ValueError(f"a video needs frames of one size (H, W, 3); got {sorted(shapes)}")
+    pictures = _same_size(frames)
+    first = next(pictures, None)
+    if first is None:
+        raise ValueError("a video needs frames of one size (H, W, 3); got none")
     with atomic_file(path) as temporary:
         if suffix == ".mp4":
-            _encode_mp4(temporary, pictures, fps)
+            _encode_mp4(temporary, first, pictures, fps)
         else:
-            _save_animation(temporary, pictures, fps)
+            _save_animation(temporary, first, pictures, fps)
+
+
+def _same_size(frames: Iterable[ArrayLike]) -> Iterator[NDArray[np.uint8]]:
+    first: tuple[int, ...] | None = None
+    for frame in frames:
+        picture = to_bytes(frame)
+        first = first or picture.shape
+        if picture.shape != first or first[2:] != (3,):
+            raise ValueError(f"a video needs frames of one size (H, W, 3); got {sorted({first, picture.shape})}")
+        yield picture
 
 
 def check_video(path: str | Path) -> str:
@@ -138,46 +201,45 @@ def thumbnail(picture: ArrayLike, cell: int = 256) -> NDArray[np.uint8]:
     """(h, w, 3), shrunk to at most `cell` pixels a side, never enlarged; over white if it has an alpha channel."""
     from PIL import Image
 
-    image = Image.fromarray(to_bytes(picture))
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
+    image = Image.fromarray(opaque(picture))
     image.thumbnail((cell, cell), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 
 def _save_png(path: str | Path, values: NDArray[Any], text: Mapping[str, str]) -> None:
     from PIL import Image
+
+    _save_image(path, Image.fromarray(values), text)
+
+
+def _save_image(path: str | Path, image: Any, text: Mapping[str, str]) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
     for key, value in text.items():
         info.add_text(key, value)
     with atomic_file(path) as temporary:
-        Image.fromarray(values).save(temporary, format="PNG", pnginfo=info)
+        image.save(temporary, format="PNG", pnginfo=info)
 
 
-def _encode_mp4(path: Path, pictures: Sequence[NDArray[np.uint8]], fps: float) -> None:
-    height, width = pictures[0].shape[:2]
+def _encode_mp4(path: Path, first: NDArray[np.uint8], rest: Iterable[NDArray[np.uint8]], fps: float) -> None:
+    import imageio.v2 as imageio
+
+    height, width = first.shape[:2]
     even = ((0, height % 2), (0, width % 2), (0, 0))
-    with _mp4_writer(path, fps) as writer:
-        for picture in pictures:
+    # macro_block_size 2: imageio's default of 16 would rescale the picture.
+    options = {"codec": "libx264", "quality": 8, "macro_block_size": 2, "pixelformat": "yuv420p"}
+    writer: Any  # imageio's annotation knows no append_data
+    with imageio.get_writer(path, format="FFMPEG", mode="I", fps=fps, **options) as writer:
+        for picture in chain([first], rest):
             writer.append_data(np.pad(picture, even, mode="edge"))
 
 
-@contextmanager
-def _mp4_writer(path: Path, fps: float) -> Iterator[Any]:
-    import imageio.v2 as imageio
-
-    # macro_block_size 2: imageio's default of 16 would rescale the picture.
-    options = {"codec": "libx264", "quality": 8, "macro_block_size": 2, "pixelformat": "yuv420p"}
-    with imageio.get_writer(path, format="FFMPEG", mode="I", fps=fps, **options) as writer:
-        yield writer
-
-
-def _save_animation(path: Path, pictures: Sequence[NDArray[np.uint8]], fps: float) -> None:
+def _save_animation(path: Path, first: NDArray[np.uint8], rest: Iterable[NDArray[np.uint8]], fps: float) -> None:
     from PIL import Image
 
-    first, *rest = (Image.fromarray(picture) for picture in pictures)
     options: dict[str, Any] = {"quality": 85} if path.suffix.lower() == ".webp" else {"optimize": False}
-    first.save(path, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, **options)
+    images = (Image.fromarray(picture) for picture in rest)
+    Image.fromarray(first).save(
+        path, save_all=True, append_images=images, duration=round(1000 / fps), loop=0, **options
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voge.io import DataError
+from voge.io import DataError, ply
+from voge.io.mesh_checks import check_mesh_file, read_text
 
 Array = NDArray[Any]
 NO_FACES = np.zeros((0, 3), np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Skin:
+    """A picture on a mesh."""
+
+    image: Array  # (H, W, 3) uint8, rows from the top; one object wherever the picture is the same
+    uv: Array  # (V, 2) float64 texture coordinates, v upwards
+    tint: tuple[float, float, float]  # multiplies the picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +35,7 @@ class Part:
     faces: Array = field(default_factory=lambda: NO_FACES)  # (F, 3) int64
     colors: Array | None = None  # (V, 3) in [0, 1]
     normals: Array | None = None  # (V, 3) float64
+    skin: Skin | None = None  # instead of colors
 
 
 def read_parts(path: Path) -> tuple[list[Part], tuple[str, ...]]:
@@ -39,21 +51,26 @@ def _read_scene(path: Path) -> tuple[list[Part], tuple[str, ...]]:
     kind = path.suffix.lower().lstrip(".")
     if kind not in trimesh.exchange.load.mesh_formats():
         raise DataError(path, f"files of type '.{kind}' are not supported", "use OBJ, GLB, PLY, STL, OFF, XYZ or NPZ")
-    scene = trimesh.load_scene(path, process=False)
+    notes = list(check_mesh_file(path))
+    scene = _load(path, kind)
     parts: list[Part] = []
-    notes: list[str] = []
+    images: dict[int, Array] = {}
     for node in sorted(scene.graph.nodes_geometry):
         transform, name = scene.graph[node]
         geometry = scene.geometry[name]
         vertices = np.asarray(geometry.vertices, np.float64)
-        _check_ply_length(path, geometry)
+        if vertices.size and vertices.shape[1] != 3:
+            raise DataError(path, f"has vertices of {vertices.shape[1]} coordinates, not 3", "export it again")
         moved = vertices if np.array_equal(transform, np.eye(4)) else trimesh.transform_points(vertices, transform)
         if isinstance(geometry, trimesh.Trimesh):
             faces = np.asarray(geometry.faces, np.int64)
             mirrored = np.linalg.det(transform[:3, :3]) < 0
-            colors = _coff_colors(path, len(vertices)) if kind == "off" else _mesh_colors(geometry, notes)
-            parts.append(Part(moved, faces[:, ::-1] if mirrored else faces, colors))
+            colors, skin = _mesh_colors(geometry, images, notes)
+            colors = _coff_colors(path, len(vertices)) if kind == "off" else colors
+            parts.append(Part(moved, faces[:, ::-1] if mirrored else faces, colors, skin=skin))
         elif isinstance(geometry, trimesh.PointCloud):
+            if kind == "ply" and _face_count(path):
+                raise DataError(path, f"its {_face_count(path)} faces cannot be read", "export the mesh again")
             stored = np.asarray(geometry.colors)
             colors = unit_colors(stored[:, :3]) if len(stored) == len(vertices) else None
             normals = _ply_normals(geometry)
@@ -61,14 +78,34 @@ def _read_scene(path: Path) -> tuple[list[Part], tuple[str, ...]]:
     return parts, tuple(dict.fromkeys(notes))
 
 
+def _load(path: Path, kind: str) -> Any:
+    """The scene as trimesh has it."""
+    import trimesh
+
+    if kind != "obj":
+        return trimesh.load_scene(path, process=False)
+    # As text in which every byte has a meaning: trimesh fails on remarks that are not UTF-8.
+    resolver = trimesh.resolvers.FilePathResolver(str(path))
+    try:
+        return trimesh.load_scene(io.StringIO(read_text(path)), file_type=kind, resolver=resolver, process=False)
+    except IndexError as error:
+        raise DataError(path, f"a face names vertex data that are not there ({error})", "export it again") from error
+
+
 def _read_text(path: Path) -> tuple[list[Part], tuple[str, ...]]:
     """Lines of numbers; `#` and `//` begin remarks."""
-    text = path.read_text(encoding="utf-8", errors="replace").replace(",", " ").replace(";", " ")
-    return [_columns(path, np.loadtxt(text.splitlines(), dtype=np.float64, ndmin=2, comments=("#", "//")))], ()
+    text = read_text(path).replace(",", " ").replace(";", " ")
+    try:
+        rows = np.loadtxt(text.splitlines(), dtype=np.float64, ndmin=2, comments=("#", "//"))
+    except ValueError as error:
+        raise DataError(path, f"has a row that is not numbers ({error})", "give x y z in every row") from error
+    return [_columns(path, rows)], ()
 
 
 def _columns(path: Path, rows: Array) -> Part:
     """Points from rows of x y z, then a colour (0 to 255, or 0 to 1), a normal, or both in this order."""
+    if rows.dtype.kind not in "fiu":
+        raise DataError(path, f"holds {rows.dtype}, not numbers", "save an array of floats")
     if not rows.size:
         return Part(np.zeros((0, 3)))
     if rows.ndim != 2 or rows.shape[1] not in (3, 6, 9):
@@ -98,6 +135,8 @@ def _read_arrays(path: Path) -> tuple[list[Part], tuple[str, ...]]:
         if array.ndim != 2 or array.shape[1] != 3 or (name != "faces" and len(array) != len(points)):
             rows = "F" if name == "faces" else str(len(points))
             raise DataError(path, f"array '{name}' must have shape ({rows}, 3), got {array.shape}", "reshape it")
+        if array.dtype.kind not in "fiu":
+            raise DataError(path, f"array '{name}' holds {array.dtype}, not numbers", "save floats")
     faces, colors, normals = arrays.get("faces"), arrays.get("colors"), arrays.get("normals")
     if faces is not None and faces.dtype.kind not in "iu":
         raise DataError(path, f"array 'faces' must hold integers, got {faces.dtype}", "convert it")
@@ -120,38 +159,28 @@ def unit_colors(colors: Array) -> Array:
     return np.clip(np.nan_to_num(colors.astype(np.float64)) / top, 0, 1).astype(np.float32)
 
 
-def sample_texture(image: Array, uv: Array) -> Array:
-    """Colours (V, C) of a picture (H, W, C) at texture coordinates (V, 2), v upwards, bilinear, repeating."""
-    height, width = image.shape[:2]
-    x, y = np.nan_to_num(uv[:, 0]) * width - 0.5, (1 - np.nan_to_num(uv[:, 1])) * height - 0.5
-    left, top = np.floor(x), np.floor(y)
-    right_share, bottom_share = (x - left)[:, None], (y - top)[:, None]
-    columns = [(left.astype(np.int64) + i) % width for i in (0, 1)]
-    rows = [(top.astype(np.int64) + i) % height for i in (0, 1)]
-    upper, lower = (image[row, columns[0]] * (1 - right_share) + image[row, columns[1]] * right_share for row in rows)
-    return upper * (1 - bottom_share) + lower * bottom_share
-
-
-def _mesh_colors(geometry: Any, notes: list[str]) -> Array | None:
-    """(V, 3) in [0, 1] from the texture, the vertices, the faces or the material, in this order; None without."""
+def _mesh_colors(geometry: Any, images: dict[int, Array], notes: list[str]) -> tuple[Array | None, Skin | None]:
+    """Colours (V, 3) in [0, 1] of the vertices, the faces or the material, or else a texture."""
     visual = geometry.visual
     if visual.kind in ("vertex", "face"):
-        return unit_colors(np.asarray(visual.vertex_colors)[:, :3])
+        return unit_colors(np.asarray(visual.vertex_colors)[:, :3]), None
     if visual.kind != "texture":
-        return None
+        return None, None
     material = visual.material
     image = getattr(material, "baseColorTexture", getattr(material, "image", None))
     factor = getattr(material, "baseColorFactor", None)
     tint = np.ones(3) if factor is None else unit_colors(np.asarray(factor)[:3])
     if image is not None and visual.uv is not None:
-        return sample_texture(np.asarray(image.convert("RGB"), np.float64) / 255, visual.uv) * tint
+        if id(image) not in images:  # several meshes may share a picture
+            images[id(image)] = np.asarray(image.convert("RGB"))
+        return None, Skin(images[id(image)], np.asarray(visual.uv, np.float64), tuple(tint.tolist()))
     if visual.uv is not None:
-        notes.append("it has texture coordinates but no readable texture: check the image beside the file")
+        notes.append("it has texture coordinates but no readable texture, so colours come from the materials")
     # Not material.diffuse: trimesh fills in a grey that the file does not have.
     plain = factor if factor is not None else getattr(material, "kwargs", {}).get("kd")
     if plain is None or np.size(plain) < 3:
-        return None
-    return np.tile(unit_colors(np.asarray(plain)[:3]), (len(geometry.vertices), 1))
+        return None, None
+    return np.tile(unit_colors(np.asarray(plain)[:3]), (len(geometry.vertices), 1)), None
 
 
 def _coff_colors(path: Path, count: int) -> Array | None:
@@ -167,16 +196,13 @@ def _coff_colors(path: Path, count: int) -> Array | None:
     return unit_colors(np.array(rows, np.float64))
 
 
+def _face_count(path: Path) -> int:
+    face = ply.read_header(path).element("face")
+    return 0 if face is None else face.count
+
+
 def _ply_elements(geometry: Any) -> Mapping[str, Any]:
     return geometry.metadata.get("_ply_raw", {}).get("vertex", {})
-
-
-def _check_ply_length(path: Path, geometry: Any) -> None:
-    """A text PLY that was cut off loads without a word."""
-    element = _ply_elements(geometry)
-    if element and len(element["data"]["x"]) != element["length"]:
-        found = len(element["data"]["x"])
-        raise DataError(path, f"announces {element['length']} vertices but has {found}", "is it complete?")
 
 
 def _ply_normals(geometry: Any) -> Array | None:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from voge import surfaces
-from voge.io import DataError
+from voge.io import DataError, check_not_empty
 from voge.io.mesh_files import Array, Part, read_parts
+from voge.textures import Texture, pyramid, vertex_colors
 
 MERGE = 1e-9  # of the extent: vertices nearer than this are one. Less than float32 files can tell apart
 
@@ -30,6 +31,7 @@ class Mesh:
     faces: Array  # (F, 3) int64 rows of `vertices`, counter-clockwise from outside if the file's are
     normals: Array  # (V, 3) float64, unit: means of the faces' normals weighted by area
     colors: Array | None = None  # (V, 3) float32 in [0, 1], sRGB as stored; None where the file has none
+    texture: Texture | None = None  # of the faces, where the file has pictures; `colors` are its means at the vertices
     dropped: Mapping[str, int] = field(default_factory=dict)  # what was left out of the file: kind -> count
     notes: tuple[str, ...] = ()  # what the user should know of the file, a line each
 
@@ -48,9 +50,9 @@ class Points:
 def load_geometry(path: str | Path) -> Mesh | Points:
     """Read a mesh, or points where the file has no faces.
 
-    Scene graphs are flattened. Textures are sampled at the vertices (bilinear, repeating). Vertices
-    at one position, as OBJ and GLB have along the seams of a texture and STL has everywhere, become
-    one with the mean of their colours.
+    Scene graphs are flattened. Vertices at one position, as OBJ and GLB have along the seams of a texture
+    and STL has everywhere, become one with the mean of their colours. Textures become colours of the
+    vertices, each the mean over the surface around (`voge.textures.vertex_colors`), and are kept as well.
 
     Raises:
         DataError: the file is missing, malformed or empty; one line with what to do.
@@ -58,6 +60,7 @@ def load_geometry(path: str | Path) -> Mesh | Points:
     path = Path(path)
     if not path.is_file():
         raise DataError(path, "is a folder, not a file of a mesh or points" if path.is_dir() else "no such file")
+    check_not_empty(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parsers' remarks on their own code help nobody here
@@ -69,7 +72,8 @@ def load_geometry(path: str | Path) -> Mesh | Points:
         raise DataError(path, f"cannot be read as {path.suffix} ({reason})", "is it complete?") from error
     meshes = [part for part in parts if len(part.faces)]
     if meshes:
-        return build_mesh(*_join(meshes), path=path, notes=notes)
+        vertices, faces, colors, texture = _join(meshes)
+        return build_mesh(vertices, faces, colors, texture=texture, path=path, notes=notes)
     clouds = [part for part in parts if len(part.vertices)]
     if not clouds:
         raise DataError(path, "has no faces and no points", "export the object again")
@@ -81,6 +85,7 @@ def build_mesh(
     faces: Array,
     colors: Array | None = None,
     *,
+    texture: Texture | None = None,
     path: str | Path = "mesh",
     notes: tuple[str, ...] = (),
 ) -> Mesh:
@@ -90,6 +95,7 @@ def build_mesh(
         vertices: (V, 3) positions, units and frame as they are.
         faces: (F, 3) rows of `vertices`.
         colors: (V, 3) in [0, 1]; averaged where vertices merge.
+        texture: of the F faces; gives the colours instead.
         path: named in errors.
         notes: kept.
 
@@ -115,11 +121,35 @@ def build_mesh(
         "faces of zero area": int((~solid).sum()),
         "unreferenced vertices": len(merged) - len(kept),
     }
+    texture = None if texture is None else texture.faces(np.flatnonzero(whole)[solid])
     if colors is not None:
         colors = _means(colors, row, len(merged))[kept].astype(np.float32)
-    normals = surfaces.vertex_normals(torch.from_numpy(merged[kept]), torch.from_numpy(corners)).numpy()
     found = {kind: count for kind, count in dropped.items() if count}
-    return Mesh(merged[kept], corners, normals, colors, found, notes)
+    blank = Mesh(merged[kept], corners, np.zeros(0), dropped=found, notes=notes)
+    return rebuilt(blank, blank.vertices, corners, colors, texture)
+
+
+def rebuilt(mesh: Mesh, vertices: Array, faces: Array, colors: Array | None, texture: Texture | None) -> Mesh:
+    """Another mesh in the place of one, with its notes; normals are made, and colours where there is a texture."""
+    places, corners = torch.from_numpy(vertices), torch.from_numpy(faces)
+    if texture is not None:
+        colors = vertex_colors(texture, faces, surfaces.face_areas(places, corners).numpy(), len(vertices))
+    normals = surfaces.vertex_normals(places, corners).numpy()
+    return replace(mesh, vertices=vertices, faces=faces, normals=normals, colors=colors, texture=texture)
+
+
+def faces_of(mesh: Mesh, rows: Array) -> Mesh:
+    """Some of the faces, a mask (F,), and their vertices."""
+    used, faces = np.unique(mesh.faces[rows], return_inverse=True)
+    colors = None if mesh.colors is None else mesh.colors[used]
+    texture = None if mesh.texture is None else mesh.texture.faces(rows)
+    return rebuilt(mesh, mesh.vertices[used], faces.reshape(-1, 3), colors, texture)
+
+
+def points_of(points: Points, rows: Array) -> Points:
+    """Some of the points: a mask (P,) or indices."""
+    colors, normals = (None if values is None else values[rows] for values in (points.colors, points.normals))
+    return replace(points, points=points.points[rows], colors=colors, normals=normals)
 
 
 def _build_points(parts: Sequence[Part], path: Path, notes: tuple[str, ...]) -> Points:
@@ -133,16 +163,39 @@ def _build_points(parts: Sequence[Part], path: Path, notes: tuple[str, ...]) -> 
     return Points(points[finite], colors, None if normals is None else normals[finite], dropped, notes)
 
 
-def _join(parts: Sequence[Part]) -> tuple[Array, Array, Array | None]:
-    """Vertices, faces and colours of several meshes; where only some have colours, the others are white."""
+def _join(parts: Sequence[Part]) -> tuple[Array, Array, Array | None, Texture | None]:
+    """Vertices, faces, colours and texture of several meshes; where only some have colours, the others are white."""
     starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)])
-    colors = [part.colors for part in parts]
-    if any(color is not None for color in colors):
-        colors = [
-            np.ones_like(part.vertices) if color is None else color for part, color in zip(parts, colors, strict=True)
-        ]
-    return np.concatenate([part.vertices for part in parts]), faces, _stack(colors)
+    vertices = np.concatenate([part.vertices for part in parts])
+    texture = _join_textures(parts) if any(part.skin is not None for part in parts) else None
+    if texture is not None or all(part.colors is None for part in parts):
+        return vertices, faces, None, texture
+    return vertices, faces, np.concatenate([_colors_or_white(part) for part in parts]), None
+
+
+def _join_textures(parts: Sequence[Part]) -> Texture:
+    skins = [part.skin for part in parts if part.skin is not None]
+    images = {id(skin.image): skin.image for skin in skins}
+    looks = list(dict.fromkeys((id(skin.image), skin.tint) for skin in skins))
+    pyramids = {key: pyramid(image) for key, image in images.items()}
+    uv, rows, plain = [], [], []
+    for part in parts:
+        skin = part.skin
+        uv.append(np.zeros((len(part.faces), 3, 2)) if skin is None else skin.uv[part.faces])
+        rows.append(np.full(len(part.faces), -1 if skin is None else looks.index((id(skin.image), skin.tint))))
+        plain.append(_colors_or_white(part)[part.faces].astype(np.float32))
+    return Texture(
+        uv=np.concatenate(uv).astype(np.float64),
+        image=np.concatenate(rows),
+        images=tuple(pyramids[key] for key, _ in looks),
+        tints=np.array([tint for _, tint in looks], np.float32),
+        plain=np.concatenate(plain) if len(skins) < len(parts) else np.zeros((0, 3, 3), np.float32),
+    )
+
+
+def _colors_or_white(part: Part) -> Array:
+    return np.ones((len(part.vertices), 3)) if part.colors is None else part.colors
 
 
 def _stack(arrays: Sequence[Array | None]) -> Array | None:

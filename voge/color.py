@@ -1,0 +1,27 @@
+"""Colour spaces: sRGB, as 8-bit files store colours, and linear light, in which light adds up."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+
+class ColorSpace(str, Enum):
+    """In which space colours are shaded and blended; files in and out hold sRGB either way."""
+
+    srgb = "srgb"  # as stored, as most splatting renderers and viewers do
+    linear = "linear"  # converted to linear light, blended, and converted back
+
+
+def srgb_to_linear(colors: Tensor) -> Tensor:
+    """Linear light of sRGB values (IEC 61966-2-1); values above 1 go on, differentiable."""
+    curve = ((colors.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
+    return torch.where(colors <= 0.04045, colors / 12.92, curve)
+
+
+def linear_to_srgb(light: Tensor) -> Tensor:
+    """sRGB values of linear light, the inverse of `srgb_to_linear`."""
+    curve = 1.055 * light.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(light <= 0.0031308, light * 12.92, curve)

@@ -1,0 +1,203 @@
+"""COLMAP's sparse models: a folder of cameras and images, as text or binary (colmap.github.io/format.html).
+
+World to camera, OpenCV axes, quaternions (w, x, y, z); pixels as here. Points, rigs and frames are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from voge.cameras import CameraModel
+from voge.ellipsoids import matrices_to_quats, quats_to_matrices
+from voge.io import DataError
+from voge.io.cameras import colmap_binary
+from voge.io.cameras.colmap_models import MODELS, Camera, Image, model_of
+from voge.io.cameras.fields import MAX_SIDE, Fields, intrinsic_matrix
+from voge.io.cameras.options import Options
+from voge.io.cameras.views import View, Views, unique_names
+
+FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0", "0")  # where a model lies in a data set
+
+
+def find(path: Path) -> Path | None:
+    """The folder of the model in or around `path`; None if there is none."""
+    if path.is_file():
+        return path.parent if path.stem in ("cameras", "images") and path.suffix in (".txt", ".bin") else None
+    holds = (path / folder for folder in FOLDERS)
+    return next((f for f in holds if any((f / f"cameras.{kind}").is_file() for kind in ("bin", "txt"))), None)
+
+
+def read(path: Path, options: Options, *, text: bool = False) -> Views:
+    """Views of a model, by image number; binary where there are both, unless `text`."""
+    folder = find(path)
+    if folder is None:
+        raise DataError(path, "has no cameras.bin or cameras.txt", f"give a model's folder, such as {path}/sparse/0")
+    binary = (folder / "cameras.bin").is_file() and path.suffix != ".txt" and not text
+    suffix = ".bin" if binary else ".txt"
+    camera_file, image_file = (folder / f"{stem}{suffix}" for stem in ("cameras", "images"))
+    if not image_file.is_file():
+        raise DataError(image_file, "no such file", "a model has cameras and images of one kind")
+    cameras = (colmap_binary.read_cameras if binary else _read_cameras)(camera_file)
+    images = (colmap_binary.read_images if binary else _read_images)(image_file)
+    images = sorted(images, key=lambda image: image.number)
+    if not images:
+        raise DataError(image_file, "has no images", "there must be at least one view")
+    known = {camera.number: camera for camera in cameras}
+    names = unique_names([Path(image.name) for image in images])
+    views = [
+        _view(image, known, name, _Files(camera_file, image_file)) for image, name in zip(images, names, strict=True)
+    ]
+    return Views(tuple(views), format="colmap" if binary else "colmap-text")
+
+
+def write(folder: Path, views: Views, *, binary: bool, named: Path) -> None:
+    """cameras, images and an empty points3D into `folder`; errors name `named`."""
+    numbers: dict[tuple[object, ...], int] = {}
+    cameras, images, taken = [], [], set()
+    for index, view in enumerate(views):
+        model, numbers_of = model_of(view, named)
+        key = (model, view.width, view.height, *numbers_of)
+        if key not in numbers:
+            numbers[key] = len(numbers) + 1
+            cameras.append(Camera(numbers[key], model, view.width, view.height, numbers_of))
+        suffix = view.image.suffix if view.image is not None else ".png"
+        name = view.image.name if view.image is not None and view.image.name not in taken else f"{view.name}{suffix}"
+        taken.add(name)
+        quaternion, shift = matrices_to_quats(view.viewmat[:3, :3]).tolist(), view.viewmat[:3, 3].tolist()
+        images.append(Image(index + 1, tuple(quaternion), tuple(shift), numbers[key], name))
+    if binary:
+        colmap_binary.write(folder, cameras, images)
+    else:
+        _write_text(folder, cameras, images)
+
+
+@dataclass(frozen=True)
+class _Files:
+    cameras: Path
+    images: Path
+
+
+def _view(image: Image, cameras: dict[int, Camera], name: str, files: _Files) -> View:
+    here = Fields(files.images, {}, f"image {image.number}")
+    if image.camera not in cameras:
+        raise here.error(f"names camera {image.camera}, which {files.cameras.name} does not have")
+    camera = cameras[image.camera]
+    fx, fy, cx, cy, model, distortion = _opened(camera, files.cameras)
+    viewmat = torch.eye(4, dtype=torch.float64)
+    viewmat[:3, :3] = _rotation(image, here)
+    viewmat[:3, 3] = torch.tensor(image.shift, dtype=torch.float64)
+    if not torch.isfinite(viewmat).all():
+        raise here.error("has a translation that is not finite", "export the model again")
+    picture, mask = _pictures(image.name, files.images.parent)
+    return View(
+        name=name,
+        viewmat=viewmat,
+        K=intrinsic_matrix(fx, fy, cx, cy),
+        width=camera.width,
+        height=camera.height,
+        model=model,
+        distortion=distortion,
+        image=picture,
+        mask=mask,
+    )
+
+
+def _opened(camera: Camera, path: Path) -> tuple[float, float, float, float, CameraModel, Tensor | None]:
+    """fx, fy, cx, cy, model and distortion of a camera, checked."""
+    here = Fields(path, {}, f"camera {camera.number}")
+    numbers = np.array(camera.numbers)
+    if not np.isfinite(numbers).all():
+        raise here.error("has parameters that are not finite", "export the model again")
+    for side in (camera.width, camera.height):
+        if not 1 <= side <= MAX_SIDE:
+            raise here.error(f"must have sides of 1 to {MAX_SIDE} pixels, got {side}")
+    fx, fy, cx, cy, model, coefficients = MODELS[camera.model].open(camera.numbers)
+    if fx <= 0 or fy <= 0:
+        raise here.error(f"must have a positive focal length, got {min(fx, fy):g}")
+    return fx, fy, cx, cy, model, None if coefficients is None else torch.tensor(coefficients, dtype=torch.float64)
+
+
+def _rotation(image: Image, here: Fields) -> Tensor:
+    quaternion = torch.tensor(image.quaternion, dtype=torch.float64)
+    length = float(quaternion.norm())
+    if not abs(length - 1) < 1e-3:
+        raise here.error(f"has a quaternion of length {length:.4g}, not 1", "export the model again")
+    return quats_to_matrices(quaternion[None])[0]
+
+
+def _pictures(name: str, folder: Path) -> tuple[Path, Path | None]:
+    """The picture of an image and its mask, in `images` and `masks` beside or above the model."""
+    bases = [folder, *list(folder.parents)[:3]]
+    picture = next((base / "images" / name for base in bases if (base / "images" / name).is_file()), None)
+    masks = (base / "masks" / file for base in bases for file in (f"{name}.png", Path(name).with_suffix(".png"), name))
+    return picture or folder / "images" / name, next((mask for mask in masks if mask.is_file()), None)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Numbers and words of the lines that are no remarks, empty ones included."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(path, "is not text in UTF-8", "is it a binary model? call it .bin") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.lstrip().startswith("#"):
+            yield number, line.split()
+
+
+def _read_cameras(path: Path) -> list[Camera]:
+    """CAMERA_ID MODEL WIDTH HEIGHT PARAMS..."""
+    cameras = []
+    for number, words in _lines(path):
+        if not words:
+            continue
+        here = Fields(path, {}, f"line {number}")
+        if len(words) < 5:
+            raise here.error(f"must be CAMERA_ID MODEL WIDTH HEIGHT PARAMS, got {len(words)} words", "is it complete?")
+        if words[1] not in MODELS:
+            raise here.error(f"unknown camera model '{words[1]}'", f"known are {', '.join(MODELS)}; undistort first")
+        try:
+            camera = Camera(int(words[0]), words[1], int(words[2]), int(words[3]), tuple(map(float, words[4:])))
+        except ValueError as error:
+            raise here.error(f"has a word that is no number ({error})", "export the model again") from error
+        count = MODELS[camera.model].count
+        if len(camera.numbers) != count:
+            raise here.error(f"{camera.model} has {count} parameters, got {len(camera.numbers)}", "is it complete?")
+        cameras.append(camera)
+    return cameras
+
+
+def _read_images(path: Path) -> list[Image]:
+    """Two lines an image: IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, then its points, possibly none."""
+    images = []
+    lines = list(_lines(path))
+    while lines and not lines[-1][1]:
+        lines.pop()
+    for number, words in lines[::2]:
+        here = Fields(path, {}, f"line {number}")
+        if len(words) < 10:
+            raise here.error(
+                f"must be IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, got {len(words)} words",
+                "an image has two lines, the second may be empty",
+            )
+        try:
+            q, t = tuple(map(float, words[1:5])), tuple(map(float, words[5:8]))
+            images.append(Image(int(words[0]), q, t, int(words[8]), " ".join(words[9:])))
+        except ValueError as error:
+            raise here.error(f"has a word that is no number ({error})", "an image has two lines") from error
+    return images
+
+
+def _write_text(folder: Path, cameras: list[Camera], images: list[Image]) -> None:
+    rows = [" ".join([f"{c.number} {c.model} {c.width} {c.height}", *map(repr, c.numbers)]) for c in cameras]
+    head = f"# CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]\n# Number of cameras: {len(cameras)}\n"
+    (folder / "cameras.txt").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+    rows = [" ".join([str(i.number), *map(repr, i.quaternion + i.shift), f"{i.camera} {i.name}\n"]) for i in images]
+    head = "# IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME\n# POINTS2D[] as (X, Y, POINT3D_ID)\n"
+    (folder / "images.txt").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+    (folder / "points3D.txt").write_text("# POINT3D_ID, X, Y, Z, R, G, B, ERROR, TRACK[]\n", encoding="utf-8")

@@ -1,0 +1,151 @@
+"""What `voge render` is given, as one scene that has what the outputs need, and the cameras to see it from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from voge.ellipsoids import Ellipsoids
+from voge.io import DataError
+from voge.io.scenes import SUFFIXES, free_name, load_scene
+from voge.pictures import GREY
+from voge.scene import Scene, assemble
+from voge_cli.console import Console
+from voge_cli.errors import UsageError
+from voge_cli.models import load_model
+from voge_cli.schemas import Output, RenderConfig, parse_size
+
+if TYPE_CHECKING:
+    from voge.io.cameras import Views
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A model file and where it stands."""
+
+    path: Path
+    name: str
+    pose: Tensor | None = None
+
+
+def find_objects(config: RenderConfig) -> tuple[list[Placed], Path | None]:
+    """The models given, scene files taken apart; and the camera file: the one given, else a scene's."""
+    found: list[Placed] = []
+    cameras = None
+    for model in map(Path, config.models):
+        if model.suffix.lower() not in SUFFIXES:
+            found.append(Placed(model, free_name(model.stem, {placed.name for placed in found})))
+            continue
+        scene = load_scene(model)
+        cameras = cameras or scene.cameras
+        for entry in scene.objects:
+            name = free_name(entry.name, {placed.name for placed in found})
+            found.append(Placed(entry.model, name, entry.pose))
+    return found, Path(config.cameras.file) if config.cameras.file else cameras
+
+
+def load_objects(placed: Sequence[Placed], config: RenderConfig, console: Console) -> Scene:
+    """All models as one scene.
+
+    Raises:
+        voge.io.DataError: a file cannot be used, or lacks what an output needs.
+    """
+    paths = [each.path for each in placed]
+    sets = [load_model(path, config.convert, console) for path in paths]
+    for path, made in zip(paths, sets, strict=True):
+        _check_suits(path, made, config)
+    if "features" in config.outputs:
+        _check_channels(paths, sets)
+    elif not _colors_needed(config):
+        sets = [replace(made, features=None) for made in sets]
+    if _colors_needed(config):
+        if bare := [str(path) for path, made in zip(paths, sets, strict=True) if made.features is None]:
+            shaded = " and shaded by their normals" if len(bare) == len(sets) else ""
+            console.note(f"without colours, so shown in grey{shaded}: {', '.join(bare)}")
+        if len({_channels(made) for made in sets}) > 1:
+            sets = [_with_colors(made) for made in sets]
+    return assemble([each.name for each in placed], sets, [each.pose for each in placed])
+
+
+def load_views(path: Path, config: RenderConfig, console: Console) -> Views:
+    """The views of a camera file that were chosen.
+
+    Raises:
+        voge.io.DataError: the file cannot be used.
+        UsageError: it has no such view.
+    """
+    from voge.io.cameras import load_cameras
+
+    given = config.cameras
+    size = None if config.size is None else parse_size(config.size)
+    try:
+        views = load_cameras(
+            path,
+            given.format,
+            size=size,
+            convention=given.convention and given.convention.value,
+            direction=given.direction and given.direction.value,
+            object_id=given.object_id,
+        )
+    except DataError:
+        raise
+    except ValueError as error:  # of the arguments
+        raise UsageError(f"cameras.{error}") from error
+    for note in views.notes:
+        console.note(f"{path}: {note}")
+    if given.frames is None:
+        return views
+    names = [view.name for view in views]
+    chosen = dict.fromkeys(_frame(path, frame, names) for frame in given.frames)
+    return replace(views, views=tuple(views[number] for number in chosen))
+
+
+def _frame(path: Path, frame: str, names: Sequence[str]) -> int:
+    """A view by its name, else by its number from 0."""
+    if frame in names:
+        return names.index(frame)
+    if frame.isdigit() and int(frame) < len(names):
+        return int(frame)
+    near = get_close_matches(frame, names, 1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {names[0]} to {names[-1]}, or 0 to {len(names) - 1}"
+    raise UsageError(f"{path} has no view '{frame}'; {hint}")
+
+
+def _colors_needed(config: RenderConfig) -> bool:
+    return Output.rgb in config.outputs or config.turntable > 0
+
+
+def _channels(ellipsoids: Ellipsoids) -> int:
+    return 0 if ellipsoids.features is None else ellipsoids.features.shape[1]
+
+
+def _check_suits(path: Path, ellipsoids: Ellipsoids, config: RenderConfig) -> None:
+    """Refuse a model that lacks what an output needs."""
+    channels = _channels(ellipsoids)
+    if _colors_needed(config) and channels not in (0, 1, 3):
+        raise DataError(path, f"has {channels} features, which are no colours", "leave rgb and the turntable out")
+    if (Output.normal in config.outputs or config.light.enabled) and "normals" not in ellipsoids.extra:
+        raise DataError(path, "has no normals", "convert it from a mesh or points, or leave normal and light out")
+
+
+def _check_channels(paths: Sequence[Path], sets: Sequence[Ellipsoids]) -> None:
+    """Refuse to render features that are not there, or not alike."""
+    first = _channels(sets[0])
+    for path, made in zip(paths, sets, strict=True):
+        if not _channels(made):
+            raise DataError(path, "has no features", "leave features out of the outputs")
+        if _channels(made) != first:
+            raise DataError(path, f"has {_channels(made)} features, {paths[0]} has {first}", "render them apart")
+
+
+def _with_colors(ellipsoids: Ellipsoids) -> Ellipsoids:
+    """The set with colours (N, 3): its own, greys spread over the channels, or the default grey."""
+    if ellipsoids.features is None:
+        return replace(ellipsoids, features=torch.full_like(ellipsoids.means, GREY))
+    return replace(ellipsoids, features=ellipsoids.features.expand(-1, 3))
