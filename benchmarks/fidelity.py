@@ -1,12 +1,16 @@
 """How much converted ellipsoids look like their mesh: pictures against ray casting (docs/mathematics.md, section 5).
 
     python benchmarks/fidelity.py cow.obj bunny.off
+    python benchmarks/fidelity.py cow.obj --textured 2930 8000 20000
     python benchmarks/fidelity.py cow.obj --eta 0.001 0.002 0.003 0.01
 
 Each mesh is centred and scaled so that its largest coordinate is 1, and seen from distance 2.7 in six views of
 256 x 256 pixels, focal length 240: azimuths 0 to 300 degrees by 60, elevations 20 and -10 by turns. Truth is cast
 with 3 x 3 rays a pixel; the ellipsoids get one. Colours are sines of the 3D point, about three periods across the
 mesh: at hit points for the truth, at vertices or points for the ellipsoids.
+
+With --textured N ... the truth's colours are those of the mesh's texture looked up at the hit points, for sets of N
+ellipsoids, and one more column is the PSNR inside the true silhouette.
 
 Columns: ellipsoids; ellipsoids that count on a ray inside the silhouette; IoU of alpha > 0.5; sum of |alpha error|
 over the silhouette's area; PSNR of colours and of normals (peak 2) where either picture's alpha is over 0.5, both
@@ -28,6 +32,7 @@ import voge
 from voge.convert import from_mesh, from_points
 from voge.io.meshes import Mesh, load_geometry
 from voge.mesh_render import MeshPictures, render_mesh
+from voge.resample import resample
 from voge.settings import Aggregation, Backend, RenderSettings
 
 WAVES = torch.tensor([[9.0, 4, -3], [-4, 8, 5], [3, -6, 9]], dtype=torch.float64)  # radians a unit
@@ -54,6 +59,7 @@ class Fidelity:
     alpha_error: float
     colors: float
     normals: float
+    inside: float = math.nan
 
 
 def main() -> None:
@@ -63,8 +69,17 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=8000, help="random points of each surface")
     parser.add_argument("--eta", nargs="*", type=float, default=[], help="compare these smallest densities instead")
     parser.add_argument("--backend", type=Backend, choices=list(Backend), default=Backend.auto)
+    parser.add_argument("--textured", nargs="*", type=int, default=[], help="so many ellipsoids, with the texture")
     options = parser.parse_args()
     cameras = views(options.size)
+    if options.textured:
+        print("| set | N | IoU | alpha error | colours dB | inside dB | normals dB |\n|---|---|---|---|---|---|---|")
+        for path in options.mesh:
+            for count in options.textured:
+                found = textured(centred(load_geometry(path)), cameras, count, options.backend)
+                values = f"{found.iou:.4f} | {found.alpha_error:.4f} | {found.colors:.2f} | {found.inside:.2f}"
+                print(f"| {path.stem}, hat | {found.count} | {values} | {found.normals:.2f} |", flush=True)
+        return
     print("| set | N | on a ray | IoU | alpha error | colours dB | normals dB |")
     print("|---|---|---|---|---|---|---|")
     for path in options.mesh:
@@ -124,6 +139,18 @@ def method_rows(mesh: Mesh, points: int) -> list[Row]:
     ]
 
 
+def textured(mesh: Mesh, cameras: voge.Cameras, count: int, backend: Backend = Backend.auto) -> Fidelity:
+    """A mesh as `count` ellipsoids with its own colours, against its texture."""
+    truth = render_mesh(mesh, cameras)
+    made = resample(mesh, count)
+    assert isinstance(made, Mesh)
+    if made.colors is None:
+        raise SystemExit("--textured needs meshes with colours")
+    vertices, faces = torch.from_numpy(made.vertices), torch.from_numpy(made.faces)
+    row = Row("hat", from_mesh(vertices, faces, colors=torch.from_numpy(made.colors)), RenderSettings(backend=backend))
+    return compare(row, cameras, truth)
+
+
 def eta_rows(mesh: Mesh, etas: list[float]) -> list[Row]:
     """The same ellipsoids rendered with several smallest densities."""
     vertices, faces = torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces)
@@ -165,6 +192,7 @@ def compare(row: Row, cameras: voge.Cameras, truth: MeshPictures) -> Fidelity:
         alpha_error=((alpha - truth.alpha).abs().sum() / truth.alpha.sum()).item(),
         colors=psnr(pictures[..., :3].clamp(0, 1), truth.image, either, 1),
         normals=psnr(pictures[..., 3:6], truth.normals * truth.alpha[..., None], either, 2),
+        inside=psnr(pictures[..., :3].clamp(0, 1), truth.image, inside, 1),
     )
 
 

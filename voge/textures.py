@@ -24,7 +24,7 @@ _ROWS = 2**18  # places looked up together: bounds memory
 class Texture:
     """What colours the F faces of a mesh: pictures by texture coordinates, plain colours elsewhere."""
 
-    uv: Array  # (F, 3, 2) float64 texture coordinates of the corners; v upwards, pictures repeat
+    uv: Array  # (F, 3, 2) float64 texture coordinates of the corners, v upwards; beyond 0 to 1 pictures repeat
     image: Array  # (F,) int64 row of `images`; -1 for none
     images: tuple[tuple[Array, ...], ...]  # pyramids (see `pyramid`) of (H, W, 3) uint8, rows from the top
     tints: Array  # (images, 3) float32, multiply the pictures
@@ -49,9 +49,11 @@ class Texture:
             colors = np.einsum("pc,pck->pk", corners, self.plain[face].astype(np.float64))
         for index, (levels, tint) in enumerate(zip(self.images, self.tints, strict=True)):
             for chunk in _chunks(np.flatnonzero(self.image[face] == index)):
-                uv = np.einsum("pc,pck->pk", corners[chunk], self.uv[face[chunk]])
-                texels = share[chunk] * _texels(self.uv[face[chunk]], levels[0].shape)
-                colors[chunk] = _sample_levels(levels, uv, 0.5 * np.log2(np.maximum(texels, 1))) * tint
+                ends = self.uv[face[chunk]]
+                uv = np.einsum("pc,pck->pk", corners[chunk], ends)
+                level = 0.5 * np.log2(np.maximum(share[chunk] * _texels(ends, levels[0].shape), 1))
+                clamp = np.all((ends >= 0) & (ends <= 1), axis=(1, 2))  # the face does not count on repetition
+                colors[chunk] = _sample_levels(levels, uv, level, clamp) * tint
         return colors
 
     def texels(self) -> Array:
@@ -110,19 +112,26 @@ def pyramid(image: Array) -> tuple[Array, ...]:
     return (image, *(np.asarray(whole.resize(size, Image.Resampling.BOX)) for size in sizes))
 
 
-def sample_texture(image: Array, uv: Array) -> Array:
-    """Colours (P, C) of a picture (H, W, C) at texture coordinates (P, 2), v upwards, bilinear, repeating."""
+def sample_texture(image: Array, uv: Array, clamp: Array | bool = False) -> Array:
+    """Colours (P, C) of a picture (H, W, C) at texture coordinates (P, 2), v upwards, bilinear.
+
+    It repeats beyond 0 and 1, or where `clamp` (P,) holds its rim goes on: else opposite rims would mix.
+    """
     height, width = image.shape[:2]
     x, y = np.nan_to_num(uv[:, 0]) * width - 0.5, (1 - np.nan_to_num(uv[:, 1])) * height - 0.5
     left, top = np.floor(x), np.floor(y)
     right_share, bottom_share = (x - left)[:, None], (y - top)[:, None]
-    columns = [(left.astype(np.int64) + i) % width for i in (0, 1)]
-    rows = [(top.astype(np.int64) + i) % height for i in (0, 1)]
+    columns = [_within(left.astype(np.int64) + i, width, clamp) for i in (0, 1)]
+    rows = [_within(top.astype(np.int64) + i, height, clamp) for i in (0, 1)]
     upper, lower = (image[row, columns[0]] * (1 - right_share) + image[row, columns[1]] * right_share for row in rows)
     return np.asarray(upper * (1 - bottom_share) + lower * bottom_share)
 
 
-def _sample_levels(levels: Sequence[Array], uv: Array, level: Array) -> Array:
+def _within(index: Array, count: int, clamp: Array | bool) -> Array:
+    return np.where(clamp, np.clip(index, 0, count - 1), index % count)
+
+
+def _sample_levels(levels: Sequence[Array], uv: Array, level: Array, clamp: Array) -> Array:
     """Colours (P, 3) at fractional levels (P,) of a pyramid."""
     level = np.minimum(level, len(levels) - 1)
     lower = np.minimum(level.astype(np.int64), len(levels) - 2) if len(levels) > 1 else np.zeros(len(level), np.int64)
@@ -130,9 +139,9 @@ def _sample_levels(levels: Sequence[Array], uv: Array, level: Array) -> Array:
     for index in np.unique(lower):
         rows = np.flatnonzero(lower == index)
         part = (level[rows] - index)[:, None]
-        colors[rows] = sample_texture(levels[index], uv[rows])
+        colors[rows] = sample_texture(levels[index], uv[rows], clamp[rows])
         if part.any():
-            colors[rows] += part * (sample_texture(levels[index + 1], uv[rows]) - colors[rows])
+            colors[rows] += part * (sample_texture(levels[index + 1], uv[rows], clamp[rows]) - colors[rows])
     return colors / 255
 
 

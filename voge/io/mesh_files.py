@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,12 +83,21 @@ def _load(path: Path, kind: str) -> Any:
     """The scene as trimesh has it."""
     import trimesh
 
+    class Beside(trimesh.resolvers.FilePathResolver):
+        """Files beside the mesh, also under names with %20 for a space, as glTF writes them."""
+
+        def get(self, name: str) -> bytes:
+            return bytes(super().get(name if (path.parent / name).is_file() else unquote(name)))
+
+    if kind == "gltf":
+        with path.open("rb") as stream:
+            return trimesh.load_scene(stream, file_type=kind, resolver=Beside(str(path)), process=False)
     if kind != "obj":
         return trimesh.load_scene(path, process=False)
     # As text in which every byte has a meaning: trimesh fails on remarks that are not UTF-8.
-    resolver = trimesh.resolvers.FilePathResolver(str(path))
+    text = io.StringIO(read_text(path))
     try:
-        return trimesh.load_scene(io.StringIO(read_text(path)), file_type=kind, resolver=resolver, process=False)
+        return trimesh.load_scene(text, file_type=kind, resolver=Beside(str(path)), process=False)
     except IndexError as error:
         raise DataError(path, f"a face names vertex data that are not there ({error})", "export it again") from error
 
