@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument, Option
 
 from voge_cli.errors import UsageError
-from voge_cli.options import Compute, Report, Writing, option_groups
+from voge_cli.options import Compute, Report, Writing, option_groups, perform
 
 if TYPE_CHECKING:
     from voge.ellipsoids import Ellipsoids
@@ -92,13 +92,7 @@ def cameras(
         "settings.backend": compute.backend,
     }
     loaded = configs.load("cameras", ShowCamerasConfig, file=writing.config, options=options, overrides=overrides)
-    if writing.print_config:
-        print(loaded.text(report.json))
-        return
-    console = report.console(compute.progress)
-    with console.warnings_as_notes():
-        text, document = run(loaded.value, console, overwrite=writing.overwrite)
-    console.result(text, document)
+    perform(loaded, writing, report, lambda c: run(loaded.value, c, overwrite=writing.overwrite), compute.progress)
 
 
 def run(config: ShowCamerasConfig, console: Console, *, overwrite: bool = False) -> tuple[str, dict[str, Any]]:

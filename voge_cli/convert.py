@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument, Option
 
 from voge_cli.errors import UsageError
-from voge_cli.options import Report, Writing, option_groups
+from voge_cli.options import Report, Writing, option_groups, perform
 
 if TYPE_CHECKING:
     from voge.ellipsoids import Ellipsoids
@@ -86,13 +86,12 @@ def convert(
         "crop": _box(crop),
     }
     loaded = configs.load("convert", ConvertConfig, file=writing.config, options=options, overrides=overrides)
-    if writing.print_config:
-        print(loaded.text(report.json))
-        return
-    console = report.console()
-    with console.warnings_as_notes():
+
+    def work(console: Console) -> tuple[str, dict[str, Any]]:
         path, document = convert_file(loaded.value, console, overwrite=writing.overwrite)
-    console.result("\n".join([str(path), *(_table(document) if stats else [])]), document)
+        return "\n".join([str(path), *(_table(document) if stats else [])]), document
+
+    perform(loaded, writing, report, work)
 
 
 def convert_file(config: ConvertConfig, console: Console, *, overwrite: bool = False) -> tuple[Path, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from voge_cli.errors import UsageError
-from voge_cli.options import Compute, Report, Writing, option_groups
+from voge_cli.options import Compute, Report, Writing, option_groups, perform
 
 if TYPE_CHECKING:
     import torch
@@ -52,13 +52,7 @@ def demo(
         "backend": compute.backend,
     }
     loaded = configs.load("demo", DemoConfig, file=writing.config, options=options, overrides=overrides)
-    if writing.print_config:
-        print(loaded.text(report.json))
-        return
-    console = report.console(compute.progress)
-    with console.warnings_as_notes():
-        page, document = run_demo(loaded, console, overwrite=writing.overwrite)
-    console.result(str(page), document)
+    perform(loaded, writing, report, lambda c: run_demo(loaded, c, overwrite=writing.overwrite), compute.progress)
 
 
 def run_demo(loaded: Loaded[DemoConfig], console: Console, *, overwrite: bool = False) -> tuple[Path, dict[str, Any]]:

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Option
 
 from voge_cli.console import Console
+
+if TYPE_CHECKING:
+    from voge_cli.config import Loaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,23 @@ class Report:
     def console(self, progress: str = "none") -> Console:
         """The console that these options describe."""
         return Console(json=self.json, verbosity=-1 if self.quiet else int(self.verbose), progress=progress)
+
+
+def perform(
+    loaded: Loaded[Any],
+    writing: Writing,
+    report: Report,
+    work: Callable[[Console], tuple[object, Mapping[str, Any]]],
+    progress: str = "none",
+) -> None:
+    """Print the configuration where that was asked for; else do the work and print its result, as text or JSON."""
+    if writing.print_config:
+        print(loaded.text(report.json))
+        return
+    console = report.console(progress)
+    with console.warnings_as_notes():
+        result, document = work(console)
+    console.result(str(result), document)
 
 
 def option_groups(command: Callable[..., None]) -> Callable[..., None]:

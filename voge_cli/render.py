@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument, Option
 
 from voge_cli.errors import UsageError
-from voge_cli.options import Compute, Report, Writing, option_groups
+from voge_cli.options import Compute, Report, Writing, option_groups, perform
 
 if TYPE_CHECKING:
     from voge_cli.config import Loaded
@@ -94,13 +94,7 @@ def render(
         "settings.backend": compute.backend,
     }
     loaded = configs.load("render", RenderConfig, file=writing.config, options=options, overrides=overrides)
-    if writing.print_config:
-        print(loaded.text(report.json))
-        return
-    console = report.console(compute.progress)
-    with console.warnings_as_notes():
-        folder, document = render_models(loaded, console, overwrite=writing.overwrite)
-    console.result(str(folder), document)
+    perform(loaded, writing, report, lambda c: render_models(loaded, c, overwrite=writing.overwrite), compute.progress)
 
 
 def render_models(
