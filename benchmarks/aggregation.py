@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def random_rows(rays: int, density: float, random: torch.Generator) -> Rows:
-    """Set S1 of the design's algorithms.md, 1.4: 1 to 20 kernels, l in (0, 2), s from 0.03 to 0.5, e^q in (0.01, 1).
+    """Random rays: 1 to 20 kernels, l in (0, 2), s from 0.03 to 0.5, e^q in (0.01, 1).
 
     Moved by 10, so that no kernel reaches back to the ray's origin.
     """

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define VOGE_ABI_VERSION 1
+#define VOGE_ABI_VERSION 2
 
 #define VOGE_API __attribute__((visibility("default")))
 

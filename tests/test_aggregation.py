@@ -21,7 +21,7 @@ ALL = [pytest.param(settings, id=settings.aggregation.value) for settings in (EX
 
 
 def random_rows(rays: int, density: float = 1.0, longest: int = 20, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Depth, x and width (R, K) of 1 to `longest` overlapping kernels a ray: set S1 of algorithms.md 1.4, moved by 10.
+    """Depth, x and width (R, K) of 1 to `longest` overlapping kernels a ray, moved by 10.
 
     Moved so that no kernel reaches back to the ray's origin.
     """
@@ -95,7 +95,7 @@ def test_coincident_kernels_share_the_light_equally(count: int):
 
 @pytest.mark.parametrize("count", [2, 4, 8, 16])
 def test_coincident_kernels_go_dark_in_the_paper(count: int):
-    """Their sum is K e^(-K/2), not 1 - e^-K (algorithms.md 1.2)."""
+    """Their sum is K e^(-K/2), not 1 - e^-K (each weighs x T(l), eq. 8)."""
     one = torch.ones(1, count, dtype=torch.float64)
     weights, _ = reference.aggregate(3 * one, one, 0.2 * one, PAPER)
     assert weights.sum().item() == pytest.approx(count * math.exp(-count / 2))

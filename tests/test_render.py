@@ -250,7 +250,7 @@ def test_gradients_with_other_numbers_of_boxes_are_right(backend, boxes):
 
 
 def test_hidden_ellipsoids_keep_their_gradient_in_float32(backend):
-    """Behind optical depth 20 light is 2e-9; suffix sums keep the gradient to five digits (algorithms.md, 8)."""
+    """Behind optical depth 20 light is 2e-9; suffix sums keep the gradient to five digits (docs/mathematics.md, 4)."""
     front = replace(random_ellipsoids(8, seed=1), density=torch.full((8,), 2.5, dtype=torch.float64))
     front = replace(front, means=front.means * torch.tensor([0.0, 0.0, 0.3], dtype=torch.float64))
     hidden = replace(random_ellipsoids(4, seed=2), density=torch.ones(4, dtype=torch.float64))

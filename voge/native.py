@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 OUT_OF_MEMORY = 1
 CUDA_ERRORS = 100  # codes above are this plus CUDA's
 VECTORS = {"AVX512": "_avx512", "AVX2": "_avx2"}  # torch's name for what the processor has: the library built for it

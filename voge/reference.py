@@ -46,7 +46,7 @@ def intersect(
     nearest = (to_mean * directions).sum(-1, keepdim=True) / directions.square().sum(-1, keepdim=True)
     rotations = quats_to_matrices(quats)
     whiten = rotations / scales[..., None, :]  # row vectors times this are in units of standard deviations
-    # Measured from the point nearest to the centre, so that float32 need not carry the distance (algorithms.md 3).
+    # Measured from the point nearest to the centre, so that float32 need not carry the distance (section 1).
     point = ((nearest * directions - to_mean)[..., None, :] @ whiten).squeeze(-2)
     along = (directions[..., None, :] @ whiten).squeeze(-2)
     precision = along.square().sum(-1)  # 1 / s^2

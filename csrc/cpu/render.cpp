@@ -30,7 +30,7 @@ struct TileList {
     Vec3<double> sum{0, 0, 0};
     for (int i = 0; i < size; ++i) {
       const int64_t n = ids[i];
-      const Vec3<T> m = load3<T>(s.means, n);
+      const Vec3<T> m = point_at<T>(s.means, n);
       const Mat3<T> a = whitening_of(array<T>(s.scales) + 3 * n, array<T>(s.quats) + 4 * n);
       const T density = array<T>(s.density)[n];
       const T row[14] = {m.x, m.y, m.z, a.r0.x, a.r0.y, a.r0.z, a.r1.x, a.r1.y, a.r1.z, a.r2.x, a.r2.y, a.r2.z,
@@ -55,8 +55,8 @@ struct LocalRay {
   T shift, near_distance, far_distance;
 
   LocalRay(const voge_scene& s, int64_t ray, Vec3<T> anchor) {
-    const Vec3<T> true_origin = load3<T>(s.origins, ray);
-    direction = load3<T>(s.directions, ray);
+    const Vec3<T> true_origin = point_at<T>(s.origins, ray);
+    direction = point_at<T>(s.directions, ray);
     shift = dot(anchor - true_origin, direction);
     origin = true_origin + shift * direction;
     near_distance = static_cast<T>(s.near_distance) - shift;

@@ -4,7 +4,7 @@
 #include <new>
 
 #include "../abi.h"
-#include "../ellipsoid.h"
+#include "../bounds.h"
 
 namespace voge {
 
@@ -13,11 +13,6 @@ const T* array(const void* pointer) { return static_cast<const T*>(pointer); }
 template <class T>
 T* array(void* pointer) { return static_cast<T*>(pointer); }
 
-template <class T>
-Vec3<T> load3(const void* pointer, int64_t row) {
-  const T* p = array<T>(pointer) + 3 * row;
-  return {p[0], p[1], p[2]};
-}
 template <class T>
 void store3(void* pointer, int64_t row, Vec3<T> v) {
   T* p = array<T>(pointer) + 3 * row;

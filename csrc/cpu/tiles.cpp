@@ -4,7 +4,6 @@
 #include <cmath>
 #include <vector>
 
-#include "../bounds.h"
 #include "parallel.h"
 #include "scene.h"
 
@@ -16,7 +15,7 @@ Cone cone_of(const voge_scene& s, const TileGrid& grid, int64_t tile) {
   Vec3<double> origin{0, 0, 0}, axis{0, 0, 0};
   double rays = 0, spread2 = 0, cosine = 1, start = -INFINITY;
   const auto load = [](const void* array, int64_t ray) {
-    const Vec3<T> v = load3<T>(array, ray);
+    const Vec3<T> v = point_at<T>(array, ray);
     return Vec3<double>{v.x, v.y, v.z};
   };
   for_each_ray(s, grid, tile, [&](int64_t ray) {
@@ -40,7 +39,7 @@ void for_each_member(const voge_scene& s, const Cone& cone, Visit visit) {
     const double radius2 = level_radius2(s, array<T>(s.density)[n]);
     if (radius2 < 0) continue;
     const T* scale = array<T>(s.scales) + 3 * n;
-    const Vec3<T> m = load3<T>(s.means, n);
+    const Vec3<T> m = point_at<T>(s.means, n);
     const double largest = std::max({scale[0], scale[1], scale[2]});
     if (meets(cone, {m.x, m.y, m.z}, largest * std::sqrt(radius2))) visit(n);
   }

@@ -3,7 +3,7 @@
 
 #include <cfloat>
 
-#include "../abi.h"
+#include "../bounds.h"
 #include "team.cuh"
 
 namespace voge {
@@ -66,12 +66,6 @@ struct RayMemory {
   }
 };
 
-template <class T>
-__device__ Vec3<T> vector_at(const void* array, int64_t row) {
-  const T* p = static_cast<const T*>(array) + 3 * row;
-  return {p[0], p[1], p[2]};
-}
-
 // A ray that starts beside the tile's first ellipsoid; true distances are `shift` more.
 template <class T>
 struct LocalRay {
@@ -81,9 +75,9 @@ struct LocalRay {
 
   __device__ LocalRay(const voge_scene& s, int64_t ray, int64_t tile) {
     begin = s.tile_offsets[tile], end = s.tile_offsets[tile + 1];
-    const Vec3<T> start = vector_at<T>(s.origins, ray);
-    direction = vector_at<T>(s.directions, ray);
-    const Vec3<T> anchor = begin < end ? vector_at<T>(s.means, s.tile_members[begin]) : start;
+    const Vec3<T> start = point_at<T>(s.origins, ray);
+    direction = point_at<T>(s.directions, ray);
+    const Vec3<T> anchor = begin < end ? point_at<T>(s.means, s.tile_members[begin]) : start;
     shift = dot(anchor - start, direction);
     origin = start + shift * direction;
     near_distance = static_cast<T>(s.near_distance) - shift;

@@ -325,7 +325,7 @@ template <class T>
 __global__ void pack_kernel(voge_scene s, T* packed) {
   const int64_t n = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (n >= s.count) return;
-  const Vec3<T> m = vector_at<T>(s.means, n);
+  const Vec3<T> m = point_at<T>(s.means, n);
   const Mat3<T> a = whitening_of(static_cast<const T*>(s.scales) + 3 * n, static_cast<const T*>(s.quats) + 4 * n);
   const T density = static_cast<const T*>(s.density)[n];
   const T row[kRow] = {m.x, m.y, m.z, a.r0.x, a.r0.y, a.r0.z, a.r1.x, a.r1.y, a.r1.z, a.r2.x, a.r2.y, a.r2.z,
