@@ -476,7 +476,7 @@ def test_plain_progress_speaks_only_of_long_work(capsys):
 def test_plain_progress_counts(capsys, monkeypatch):
     from voge_cli import console
 
-    monkeypatch.setattr(console, "_PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(console, "PLAIN_SECONDS", 0.0)
     assert list(console.Console(progress="plain").track("abc", 3, "views")) == ["a", "b", "c"]
     assert capsys.readouterr().err == "views: 1/3\nviews: 2/3\n"
 

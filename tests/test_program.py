@@ -121,7 +121,7 @@ def test_no_color_is_heeded(monkeypatch, no_color, colored):
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setattr(console, "_PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(console, "PLAIN_SECONDS", 0.0)
     list(console.Console().track("abc", 3, "views"))
     assert sys.stderr.getvalue() == "views: 1/3\nviews: 2/3\n"
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_PLAIN_SECONDS = 2.0  # plain progress prints no more often, and nothing at all for shorter work
+PLAIN_SECONDS = 2.0  # plain progress prints no more often, and nothing at all for shorter work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Console:
 
     def track(self, items: Iterable[T], total: int, label: str) -> Iterator[T]:
         """The items, while a bar or plain lines on stderr say how far it is."""
-        style = self._progress_style()
+        style = self.progress_style
         if style == "rich":
             return _track_rich(items, total, label)
         return iter(items) if style == "none" else _track_plain(items, total, label)
@@ -56,7 +56,9 @@ class Console:
             )
             yield
 
-    def _progress_style(self) -> str:
+    @property
+    def progress_style(self) -> str:
+        """rich, plain or none."""
         if self.verbosity < 0:
             return "none"
         if self.progress != "auto":
@@ -69,7 +71,7 @@ def _track_plain(items: Iterable[T], total: int, label: str) -> Iterator[T]:
     for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if now - last >= _PLAIN_SECONDS and done < total:
+        if now - last >= PLAIN_SECONDS and done < total:
             print(f"{label}: {done}/{total}", file=sys.stderr)
             last = now
 

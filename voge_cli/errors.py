@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     unexpected = 1
     usage = 2  # wrong usage or configuration
     data = 3  # bad input data
+    diverged = 4  # an optimisation met a value that is not finite
     device = 5  # device, backend or memory
     interrupted = 130  # Typer turns Ctrl-C into it
     terminated = 143  # SIGTERM, as from a batch system
@@ -27,11 +28,15 @@ class UsageError(ValueError):
 _CODES = {
     "UsageError": ExitCode.usage,
     "DataError": ExitCode.data,
+    "DivergedError": ExitCode.diverged,
     "BackendError": ExitCode.device,
     "OutOfMemoryError": ExitCode.device,
     "MemoryError": ExitCode.device,
 }
-_ADVICE = {ExitCode.unexpected: "run again with --traceback to see where"}
+_ADVICE = {
+    ExitCode.unexpected: "run again with --traceback to see where",
+    ExitCode.diverged: "lower the learning rates or weights; the last good checkpoint is kept",
+}
 
 
 def exit_code(error: BaseException) -> ExitCode:

@@ -52,6 +52,16 @@ class Compute:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Randomness:
+    """Of every command that draws random numbers."""
+
+    seed: Annotated[int | None, Option("--seed", metavar="N", help="Of all random numbers. Default: 0.")] = None
+    deterministic: Annotated[
+        bool | None, Option("--deterministic", help="Equal runs give equal bits: only operations that promise it.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """How a command reports; every command has these."""
 

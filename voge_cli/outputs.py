@@ -26,9 +26,14 @@ def check_folder(path: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(f"{path} exists and is not empty; add --overwrite, or choose another with --out")
-    record = path / RECORD
-    if not (record.is_file() and record.read_text(encoding="utf-8", errors="replace").startswith(_SIGN)):
+    if not is_record(path / RECORD):
         raise UsageError(f"{path} holds files that voge did not write; empty it yourself, or choose another with --out")
+
+
+def is_record(path: Path, command: str = "") -> bool:
+    """Whether a file is how voge, or one of its commands, made its folder."""
+    sign = f"{_SIGN}{command} " if command else _SIGN
+    return path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(sign)
 
 
 def write_record(folder: Path, command: str, config: str) -> None:
