@@ -1,0 +1,74 @@
+"""Increments of poses: what a pose may do, and how a few numbers move it.
+
+An increment of one pose has 7 coordinates: translation along the world's axes (world units), rotation about the
+object's axes (radians, as a rotation vector) and the logarithm of the scale, both about a centre in the object's frame.
+Translation and turning about that centre do not mix: the centre goes where the translation takes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from voge.ellipsoids import Ellipsoids, matrices_to_quats, multiply_quats
+
+COORDINATES = 7
+TRANSLATION, ROTATION, SCALE = slice(0, 3), slice(3, 6), slice(6, 7)
+
+
+def move(poses: Tensor, increments: Tensor, centers: Tensor) -> Tensor:
+    """Poses (..., 4, 4) after increments (..., 7) about centres (..., 3) of the objects' frames; differentiable."""
+    linear, shift = poses[..., :3, :3], poses[..., :3, 3:]
+    turn = rotation(increments[..., ROTATION]) * increments[..., SCALE, None].exp()
+    moved = linear @ turn
+    center = centers[..., None]
+    shift = shift + linear @ center - moved @ center + increments[..., TRANSLATION, None]
+    return torch.cat([torch.cat([moved, shift], -1), poses[..., 3:, :]], -2)
+
+
+def rotation(vectors: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3): axis times angle in radians (Rodrigues)."""
+    return torch.linalg.matrix_exp(cross_matrix(vectors))
+
+
+def cross_matrix(vectors: Tensor) -> Tensor:
+    """The matrices (..., 3, 3) of the cross product with vectors (..., 3) from the left."""
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+
+
+def scale_of(poses: Tensor) -> Tensor:
+    """The scale (...) of similarities (..., 4, 4)."""
+    return torch.linalg.det(poses[..., :3, :3]).pow(1 / 3)
+
+
+def angle_between(first: Tensor, second: Tensor) -> Tensor:
+    """The angle (...) in degrees between the rotations of two similarities (..., 4, 4)."""
+    a, b = (pose[..., :3, :3] / scale_of(pose)[..., None, None] for pose in (first, second))
+    # The chord keeps small angles, which the trace's arc cosine loses: |A - B| = 2 sqrt(2) sin(angle / 2).
+    chord = (a - b).square().sum((-2, -1)).sqrt() / 8**0.5
+    return torch.rad2deg(2 * torch.asin(chord.clamp(max=1)))
+
+
+def place(ellipsoids: Ellipsoids, poses: Tensor, index: Tensor) -> Ellipsoids:
+    """Every ellipsoid moved by its object's pose, without waiting for the device; differentiable in the poses.
+
+    Args:
+        ellipsoids: N, of all objects, each in its own object's frame. Extras are left out.
+        poses: (O, 4, 4) similarities from object to world, of any float dtype, on any device.
+        index: (N,) int64, the object of each ellipsoid.
+    """
+    scale = scale_of(poses)
+    turn = poses[:, :3, :3] / scale[:, None, None]
+    numbers = torch.cat([poses[:, :3, :3].flatten(1), poses[:, :3, 3], matrices_to_quats(turn), scale[:, None]], 1)
+    linear, shift, quats, scale = numbers.to(ellipsoids.means)[index].split([9, 3, 4, 1], 1)
+    return replace(
+        ellipsoids,
+        means=(linear.unflatten(1, (3, 3)) @ ellipsoids.means[..., None]).squeeze(-1) + shift,
+        scales=ellipsoids.scales * scale,
+        quats=multiply_quats(quats, ellipsoids.quats),
+        extra={},
+    )
