@@ -20,6 +20,8 @@ from voge.render import Fragments as Fragments
 from voge.render import Rendered as Rendered
 from voge.render import render as render
 from voge.render import trace as trace
+from voge.sample import Sampled as Sampled
+from voge.sample import sample as sample
 from voge.settings import Aggregation as Aggregation
 from voge.settings import Backend as Backend
 from voge.settings import RenderSettings as RenderSettings
