@@ -443,7 +443,8 @@ def test_every_command_has_the_shared_options():
     shared = {"--json", "-q", "-v", "--traceback", "-h"}
     writing = shared | {"-o", "--overwrite", "--config", "--print-config"}
     computing = writing | {"--device", "--backend"}
-    wanted = {"info": shared, "convert": writing, "demo": writing, "render": computing, "cameras": computing}
+    wanted = {"info": shared, "convert": writing, "demo": writing}
+    wanted |= {"render": computing, "cameras": computing, "bench": computing}
     commands = typer.main.get_command(app).commands
     assert set(commands) == set(wanted)
     for name, options in wanted.items():

@@ -41,8 +41,8 @@ def describe() -> dict[str, Any]:
     backends = ops.status()
     devices = ["cpu", *(f"cuda:{i}" for i in range(count))]
     return {
-        "versions": {"voge": _version("voge"), "python": platform.python_version()}
-        | {p: _version(p) for p in PACKAGES},
+        "versions": {"voge": package_version("voge"), "python": platform.python_version()}
+        | {p: package_version(p) for p in PACKAGES},
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
         "devices": {"cpu": platform.processor() or platform.machine()}
@@ -65,7 +65,7 @@ def _auto(device: str) -> str:
     return ops.implementation(Backend.auto, torch.device(device)).value
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:

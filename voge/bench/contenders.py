@@ -1,0 +1,171 @@
+"""Who is measured: this package's backends, and renderers of others on the same scene.
+
+What every contender differentiates: means, scales, quats, density (peers: opacity) and features.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from voge.bench.scenes import Scene
+from voge.ops import BackendError
+from voge.render import render
+from voge.settings import Backend, RenderSettings
+
+
+class Peer(str, Enum):
+    """What to compare with."""
+
+    torch = "torch"  # the definition of this package in plain torch, the same aggregation
+    gsplat = "gsplat"  # 3D Gaussian splatting: rasterised in the picture's plane
+    gsplat_ut = "gsplat-ut"  # 3DGUT: gsplat's ray path, the Gaussian's largest value on each ray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """A scene in the form that a contender takes."""
+
+    leaves: tuple[Tensor, ...]  # require gradients
+    draw: Callable[[], Tensor]  # the picture (V, H, W, C)
+
+
+class Contender(Protocol):
+    """Somebody who renders."""
+
+    @property
+    def name(self) -> str:
+        """Shown in tables."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it renders."""
+
+    @property
+    def peer(self) -> Peer | None:
+        """What the user called it, where it is to be compared with."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a reader of the results must know, as JSON."""
+
+    def prepare(self, scene: Scene) -> Work:
+        """Move a scene to the device, outside of what is timed."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """One backend of this package with one aggregation."""
+
+    settings: RenderSettings  # its backend is never auto
+    device: torch.device
+    peer: Peer | None = None
+
+    @property
+    def name(self) -> str:
+        """Backend and aggregation."""
+        return f"{self.settings.backend.value} {self.settings.aggregation.value}"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Backend and the settings that decide how much there is to do, resolved."""
+        s = self.settings
+        return {
+            "renderer": "voge",
+            "backend": s.backend.value,
+            "aggregation": s.aggregation.value,
+            "boxes": s.boxes,
+            "min_density": s.eta,
+            "max_per_ray": s.limit,
+        }
+
+    def prepare(self, scene: Scene) -> Work:
+        """Ellipsoids and cameras on the device."""
+        ellipsoids = scene.ellipsoids.to(self.device).map(_leaf)
+        cameras = scene.cameras.to(self.device)
+        assert ellipsoids.features is not None
+        leaves = (ellipsoids.means, ellipsoids.scales, ellipsoids.quats, ellipsoids.density, ellipsoids.features)
+        return Work(leaves, lambda: render(ellipsoids, cameras, self.settings).image)
+
+
+@dataclass(frozen=True)
+class Gsplat:
+    """The package gsplat, with its defaults (cut at opacity 1/255, 0.3 pixels of blur, tiles of 16)."""
+
+    device: torch.device
+    peer: Peer = Peer.gsplat
+
+    @property
+    def name(self) -> str:
+        """Which of its two ways."""
+        return "gsplat 3DGUT" if self.peer is Peer.gsplat_ut else "gsplat 3DGS"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Its version."""
+        missing = missing_gsplat()
+        return {"renderer": "gsplat", "version": None if missing else importlib.metadata.version("gsplat")}
+
+    def prepare(self, scene: Scene) -> Work:
+        """Densities as the opacities through the centres; compiles gsplat's code on first use.
+
+        Raises:
+            BackendError: it is not installed, cannot be compiled, or the device is no GPU.
+        """
+        if reason := missing_gsplat():
+            raise BackendError(reason)
+        if self.device.type != "cuda":
+            raise BackendError(f"gsplat renders on CUDA devices only, not on {self.device}")
+        from gsplat import rasterization
+        from gsplat.cuda._backend import _C
+
+        if _C is None:
+            raise BackendError("gsplat found no CUDA compiler (nvcc) for its code; install the CUDA toolkit")
+        e, c = scene.ellipsoids.to(self.device), scene.cameras.to(self.device)
+        assert e.features is not None
+        given = (e.means, e.quats, e.scales, -torch.expm1(-e.density), e.features)
+        leaves = tuple(_leaf(tensor) for tensor in given)
+        ray = self.peer is Peer.gsplat_ut
+        # packed=False: quicker where a view sees most of the set, and the ray path has no other.
+        run = partial(
+            rasterization, *leaves, c.viewmats, c.Ks, c.width, c.height, packed=False, with_ut=ray, with_eval3d=ray
+        )
+        return Work(leaves, lambda: run()[0])
+
+
+def missing_gsplat() -> str | None:
+    """Why gsplat cannot be imported and what to do, or None."""
+    if importlib.util.find_spec("gsplat") is None:
+        return "gsplat is not installed; pip install 'voge[peers]'"
+    return None
+
+
+def peer_of(peer: Peer, base: Own) -> Contender:
+    """The peer to measure beside one of our own contenders."""
+    if peer is Peer.torch:
+        return Own(replace(base.settings, backend=Backend.torch), base.device, peer)
+    return Gsplat(base.device, peer)
+
+
+def failure(error: Exception, contender: Contender) -> str | None:
+    """Why a contender has no figures, in one line; None where the error is a defect of ours and must be seen."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in text
+    if memory:
+        return "out of memory"
+    if isinstance(error, BackendError):
+        return text
+    # Whatever a package of others raises, assertions included, is its answer.
+    return f"{type(error).__name__}: {text[:200]}" if isinstance(contender, Gsplat) else None
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().contiguous().requires_grad_()

@@ -1,0 +1,106 @@
+"""What `voge bench` renders: the product of scenes, numbers, sizes and channels that a configuration asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+from voge.bench import scenes
+from voge.bench.scenes import Scene
+from voge.ellipsoids import Ellipsoids
+from voge.io import DataError
+from voge_cli.console import Console
+from voge_cli.errors import UsageError
+from voge_cli.models import load_model
+from voge_cli.schemas import BenchConfig, parse_size
+
+_SHAPE = re.compile(r"^(?P<name>.+)@(?P<size>\d+(?:x\d+)?)(?:x(?P<channels>\d+))?$")
+_CUBE = re.compile(r"^cube(?::(?P<intervals>\d+))?$")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to render, not yet made: a large one takes memory."""
+
+    file: Path | None  # None: the cube
+    number: int | None  # intervals of the cube, or ellipsoids of a model; None: as the file has them
+    width: float
+    size: tuple[int, int]
+    channels: int
+
+    @property
+    def name(self) -> str:
+        """Shown in tables."""
+        if self.file is not None:
+            return self.file.stem
+        return "cube" if self.width == 1 else f"cube, width {self.width:g}"
+
+
+def cases(config: BenchConfig) -> list[Case]:
+    """Everything asked for, in order.
+
+    Raises:
+        UsageError: a scene is neither a cube nor a file.
+    """
+    return list(dict.fromkeys(case for text in config.scenes for case in _cases_of(text, config)))
+
+
+def _cases_of(text: str, config: BenchConfig) -> Iterator[Case]:
+    shape = None if Path(text).exists() else _SHAPE.match(text)
+    name = shape["name"] if shape else text
+    cube = None if Path(name).exists() else _CUBE.match(name)
+    if cube is None and not Path(name).is_file():
+        raise UsageError(
+            f"scene '{text}': no such file; give cube, cube:N or a file, each with or without @WxH or @WxHxC"
+        )
+    numbers: list[int] | list[None] = config.counts or [None]
+    if cube is not None:
+        counted = None if config.counts is None else [scenes.intervals_for(count) for count in config.counts]
+        numbers = [int(cube["intervals"])] if cube["intervals"] else counted or config.intervals
+    try:
+        sizes = [parse_size(size) for size in ([shape["size"]] if shape else config.sizes)]
+    except ValueError as error:
+        raise UsageError(f"scene '{text}': {error}") from error
+    channels = [int(shape["channels"])] if shape and shape["channels"] else config.channels
+    if min([*channels, *(number for number in numbers if number is not None)]) < 1:
+        raise UsageError(f"scene '{text}': numbers of intervals and channels must be at least 1")
+    for number, width, size, count in product(numbers, config.widths if cube else [1.0], sizes, channels):
+        yield Case(None if cube else Path(name), number, width, size, count)
+
+
+class Maker:
+    """Makes scenes of cases; keeps the last set of ellipsoids, which neighbours in order share."""
+
+    def __init__(self, config: BenchConfig, console: Console) -> None:
+        self._config, self._console = config, console
+        self._last: tuple[object, Ellipsoids] | None = None
+
+    def scene(self, case: Case) -> Scene:
+        """Ellipsoids with random features, and cameras around them.
+
+        Raises:
+            voge.io.DataError: a file cannot be used.
+        """
+        key = (case.file, case.number, case.width)
+        if self._last is None or self._last[0] != key:
+            self._last = None
+            self._last = key, self._ellipsoids(case)
+        stand = scenes.CUBE_STAND if case.file is None else scenes.MODEL_STAND
+        views, seed = self._config.views, self._config.seed
+        return scenes.scene(case.name, self._last[1], stand, case.size, channels=case.channels, views=views, seed=seed)
+
+    def _ellipsoids(self, case: Case) -> Ellipsoids:
+        if case.file is None:
+            assert case.number is not None
+            return scenes.cube(case.number, case.width)
+        conversion = self._config.convert
+        if case.number is not None:
+            conversion = replace(conversion, count=case.number)
+        made = load_model(case.file, conversion, self._console, strict=case.number is not None)
+        try:
+            return scenes.framed(made)
+        except ValueError as error:
+            raise DataError(case.file, str(error)) from error
