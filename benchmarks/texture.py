@@ -126,10 +126,10 @@ def rows(mesh: Mesh, sweep: bool) -> list[Row]:
 def extracted(row: Row, cameras: voge.Cameras, truth: MeshPictures, matte: bool) -> Extracted:
     """What the pictures say."""
     if matte:
-        images, masks = truth.image / truth.alpha.clamp_min(1e-6)[..., None], truth.alpha
+        images, alphas = truth.image / truth.alpha.clamp_min(1e-6)[..., None], truth.alpha
     else:
-        images, masks = truth.over(torch.ones(3)), None
-    return extract(row.ellipsoids, cameras, images, masks, solving=row.solving, settings=row.settings)
+        images, alphas = truth.over(torch.ones(3)), None
+    return extract(row.ellipsoids, cameras, images, alphas, solving=row.solving, settings=row.settings)
 
 
 def quality(row: Row, found: Extracted, cameras: voge.Cameras, truth: MeshPictures, *, seen: bool) -> float:

@@ -111,6 +111,8 @@ def test_masked_pixels_change_nothing() -> None:
     clean, dirty = (extract(ellipsoids, camera, each, mask) for each in (image, spoiled))
     assert torch.equal(clean.features, dirty.features)
     assert clean.seen.sum() < extract(ellipsoids, camera, image, alpha).seen.sum()
+    opaque = [extract(ellipsoids, camera, each, masks=(mask > 0) * 1.0) for each in (image, spoiled)]
+    assert torch.equal(opaque[0].features, opaque[1].features)
 
 
 def test_pictures_of_several_sizes_add_up() -> None:
@@ -177,10 +179,12 @@ def test_says_what_does_not_fit() -> None:
     image = torch.rand(1, 16, 16, 3)
     with pytest.raises(ValueError, match=r"images\[0\] must have shape \(16, 16, 'C'\); got \(8, 16, 3\)"):
         extract(ellipsoids, camera, image[:, :8])
-    with pytest.raises(ValueError, match="1 views, 2 images"):
+    with pytest.raises(ValueError, match="got 1 views, 2 images, 1 alphas, 1 masks"):
         extract(ellipsoids, camera, image.repeat(2, 1, 1, 1))
-    with pytest.raises(ValueError, match=r"masks\[0\] must have shape"):
+    with pytest.raises(ValueError, match=r"alphas\[0\] must have shape"):
         extract(ellipsoids, camera, image, torch.ones(1, 4, 4))
+    with pytest.raises(ValueError, match=r"masks\[0\] must have shape"):
+        extract(ellipsoids, camera, image, masks=torch.ones(1, 4, 4))
     with pytest.raises(TypeError, match=r"torch\.int64"):
         extract(ellipsoids, camera, image.long())
     with pytest.raises(ValueError, match="not finite; mask them out"):

@@ -103,6 +103,7 @@ def extract(
     ellipsoids: Ellipsoids,
     cameras: Cameras | Sequence[Cameras],
     images: Tensor | Sequence[Tensor],
+    alphas: Tensor | Sequence[Tensor | None] | None = None,
     masks: Tensor | Sequence[Tensor | None] | None = None,
     *,
     solving: Solving | None = None,
@@ -114,8 +115,9 @@ def extract(
         ellipsoids: N; only their shapes are used.
         cameras: one view a picture, as one batch or in several, of the ellipsoids' dtype and device.
         images: a picture (H, W, C) a view: float, or uint8 for [0, 1]. Colours are straight, not multiplied by alpha.
-        masks: how much each pixel (H, W) counts, 0 to 1: the object's alpha, or 0 where something hides it. None:
-            all pixels of the silhouette but its rim (`Solving.margin`).
+        alphas: of pictures (H, W) that are transparent around the object. None: they show background too, so the rim
+            of the silhouette counts little (see `silhouette_weight`).
+        masks: how much each pixel (H, W) counts besides, 0 to 1: 0 where something hides the object.
         solving: see Solving.
         settings: of tracing.
 
@@ -126,7 +128,8 @@ def extract(
     solving = solving or Solving()
     with torch.no_grad():
         observed = [
-            _observe(ellipsoids, *view, solving.margin, settings) for view in _views(ellipsoids, cameras, images, masks)
+            _observe(ellipsoids, *view, solving.margin, settings)
+            for view in _views(ellipsoids, cameras, images, alphas, masks)
         ]
         matrix = Sparse.stack([each.matrix for each in observed])
         roots, alphas, pixels = (
@@ -176,13 +179,16 @@ def filled(
 
 
 def silhouette_weight(alpha: Tensor, margin: int) -> Tensor:
-    """How much pixels (H, W) of a picture without a mask count: the square of the least alpha within `margin`.
+    """How much pixels (H, W) of an opaque picture count: the square of the least alpha within `margin` pixels.
 
-    A pixel at the rim shows background too, and the model's rim is not the object's; alpha 0.9 inside counts fully
-    enough.
+    The rim shows background too, and the rim of the model is not quite that of the object.
     """
-    least = -torch.nn.functional.max_pool2d(-alpha[None, None], 2 * margin + 1, 1, margin)[0, 0]
-    return least.square()
+    return shrunk(alpha, margin).square()
+
+
+def shrunk(mask: Tensor, margin: int) -> Tensor:
+    """The least of a mask (H, W) within `margin` pixels to all sides."""
+    return -torch.nn.functional.max_pool2d(-mask[None, None], 2 * margin + 1, 1, margin)[0, 0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,33 +205,37 @@ def _views(
     ellipsoids: Ellipsoids,
     cameras: Cameras | Sequence[Cameras],
     images: Tensor | Sequence[Tensor],
+    alphas: Tensor | Sequence[Tensor | None] | None,
     masks: Tensor | Sequence[Tensor | None] | None,
-) -> Iterator[tuple[Cameras, Tensor, Tensor | None]]:
-    """Cameras of one view, their picture and mask, checked."""
+) -> Iterator[tuple[Cameras, Tensor, Tensor | None, Tensor | None]]:
+    """Cameras of one view, their picture, its alpha and mask, checked."""
     batches = [cameras] if isinstance(cameras, Cameras) else cameras
     views = [batch[i] for batch in batches for i in range(len(batch))]
-    masks = [None] * len(views) if masks is None else masks
-    if not len(views) == len(images) == len(masks):
-        raise ValueError(
-            f"there must be a picture and a mask a view; got {len(views)} views, {len(images)} images, "
-            f"{len(masks)} masks"
-        )
-    for number, (camera, image, mask) in enumerate(zip(views, images, masks, strict=True)):
+    named = {"images": images, "alphas": alphas, "masks": masks}
+    lists = {name: [None] * len(views) if each is None else each for name, each in named.items()}
+    counts = {name: len(each) for name, each in lists.items()}
+    if set(counts.values()) != {len(views)}:
+        found = ", ".join(f"{count} {name}" for name, count in counts.items())
+        raise ValueError(f"there must be one of each a view; got {len(views)} views, {found}")
+    for number, (camera, image, *shares) in enumerate(zip(views, *lists.values(), strict=True)):
         size = (camera.height, camera.width)
-        if image.ndim != 3 or tuple(image.shape[:2]) != size:
-            raise ValueError(f"images[{number}] must have shape {(*size, 'C')}; got {tuple(image.shape)}")
+        if image is None or image.ndim != 3 or tuple(image.shape[:2]) != size:
+            shape = None if image is None else tuple(image.shape)
+            raise ValueError(f"images[{number}] must have shape {(*size, 'C')}; got {shape}")
         if image.dtype != torch.uint8 and not image.is_floating_point():
             raise TypeError(f"images[{number}] must be float or uint8, got {image.dtype}")
-        if mask is not None and tuple(mask.shape) != size:
-            raise ValueError(f"masks[{number}] must have shape {size}; got {tuple(mask.shape)}")
-        on = ellipsoids.device
-        yield camera, image.to(on), None if mask is None else mask.to(ellipsoids.means)
+        for name, share in zip(("alphas", "masks"), shares, strict=True):
+            if share is not None and tuple(share.shape) != size:
+                raise ValueError(f"{name}[{number}] must have shape {size}; got {tuple(share.shape)}")
+        alpha, mask = (None if share is None else share.to(ellipsoids.means) for share in shares)
+        yield camera, image.to(ellipsoids.device), alpha, mask
 
 
 def _observe(
     ellipsoids: Ellipsoids,
     camera: Cameras,
     image: Tensor,
+    matte: Tensor | None,
     mask: Tensor | None,
     margin: int,
     settings: RenderSettings | None,
@@ -234,7 +244,8 @@ def _observe(
     parts = [trace(ellipsoids, band, settings) for band in bands(camera, _TRACED)]
     alpha = torch.cat([part.alpha[0] for part in parts])
     counts = torch.cat([part.offsets.diff() for part in parts])
-    share = silhouette_weight(alpha, margin) if mask is None else mask
+    share = silhouette_weight(alpha, margin) if matte is None else matte
+    share = share if mask is None else share * mask
     share, alpha = share.reshape(-1), alpha.reshape(-1)
     kept = (counts > 0) & (share > 0)
     entries = torch.repeat_interleave(kept, counts)
