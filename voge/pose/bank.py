@@ -1,0 +1,114 @@
+"""The memory of features that training compares with, and the contrastive loss (NeMo, section 3.3; CoKe)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """How features are told apart. Defaults are NeMo's.
+
+    Raises:
+        ValueError: a value outside its range; names the setting, the rule and the value.
+    """
+
+    temperature: float = 0.07
+    momentum: float = 0.9  # of an ellipsoid's feature, a batch
+    separation: float = 0.08  # world units: nearer ellipsoids (48 of 600 pixels) are no negatives of each other
+    clutter: int = 5  # background features an image that are remembered
+    memory: int = 2560  # background features kept
+    clutter_weight: float = 5e-3  # of one background feature, relative to one of an ellipsoid
+    repulsion: float = 0.1  # weight of the background's mean similarity to ellipsoids
+
+    def __post_init__(self) -> None:
+        rules = {
+            "temperature": (self.temperature > 0, "must be positive"),
+            "momentum": (0 <= self.momentum < 1, "must be at least 0 and below 1"),
+            "separation": (self.separation >= 0, "must be at least 0"),
+            "clutter": (self.clutter >= 1, "must be at least 1"),
+            "memory": (self.memory >= self.clutter, "must be at least clutter"),
+            "clutter_weight": (self.clutter_weight > 0, "must be positive"),
+            "repulsion": (self.repulsion >= 0, "must be at least 0"),
+        }
+        for name, (holds, rule) in rules.items():
+            if not holds:
+                raise ValueError(f"{name} {rule}, got {getattr(self, name)}")
+
+
+class Bank:
+    """Features of one category's ellipsoids (N, C), by momentum, and of its backgrounds (M, C), the last seen."""
+
+    def __init__(self, means: Tensor, channels: int, settings: Contrast, generator: torch.Generator) -> None:
+        self.settings = settings
+        count = len(means)
+        device = means.device
+        self.features = normalize(torch.randn(count, channels, generator=generator), dim=1).to(device)
+        self.clutter = normalize(torch.randn(settings.memory, channels, generator=generator), dim=1).to(device)
+        self.seen = torch.zeros(count, dtype=torch.bool, device=device)  # whose feature is no longer random
+        self.filled = torch.zeros((), dtype=torch.int64, device=device)  # background features so far
+        near = torch.cdist(means.double(), means.double()) < settings.separation
+        self.near = near & ~torch.eye(count, dtype=torch.bool, device=device)
+
+    def loss(self, features: Tensor, index: Tensor, backgrounds: Tensor) -> dict[str, Tensor]:
+        """Each feature shall be nearest to its own ellipsoid's, of all ellipsoids and backgrounds.
+
+        Args:
+            features: (S, C) unit, sampled at visible ellipsoids.
+            index: (S,) int64, which ellipsoids.
+            backgrounds: (B, C) unit.
+
+        Returns:
+            `contrast`, the cross entropy, and `repulsion`, how near backgrounds are to ellipsoids.
+        """
+        t = self.settings.temperature
+        logits = features @ self.features.mT / t
+        logits = logits.masked_fill(self.near[index], -math.inf)
+        apart = features @ self.clutter.mT / t + math.log(self.settings.clutter_weight)
+        return {
+            "contrast": cross_entropy(torch.cat([logits, apart], 1), index),
+            "repulsion": self.settings.repulsion * (backgrounds @ self.features.mT).mean(),
+        }
+
+    @torch.no_grad()
+    def update(self, sums: Tensor, counts: Tensor, backgrounds: Tensor) -> None:
+        """Remember a batch.
+
+        Args:
+            sums: (N, C) sums of the features sampled at each ellipsoid.
+            counts: (N,) how many they were.
+            backgrounds: (B, C).
+        """
+        fresh = normalize(sums, dim=1)
+        kept = torch.where(self.seen, self.settings.momentum, 0.0)[:, None]
+        there = counts > 0
+        mixed = normalize(kept * self.features + (1 - kept) * fresh, dim=1)
+        self.features = torch.where(there[:, None], mixed, self.features)
+        self.seen = self.seen | there
+        places = (self.filled + torch.arange(len(backgrounds), device=sums.device)) % self.settings.memory
+        self.clutter = self.clutter.index_copy(0, places, backgrounds.to(self.clutter))
+        self.filled = self.filled + len(backgrounds)
+
+    def typical_clutter(self, count: int, rounds: int = 10) -> Tensor:
+        """(count, C) centres of the remembered backgrounds by k-means on the sphere."""
+        memory = self.clutter[: max(min(int(self.filled), self.settings.memory), 1)]
+        centres = memory[torch.linspace(0, len(memory) - 1, count, device=memory.device).long()]
+        for _ in range(rounds):
+            nearest = (memory @ centres.mT).argmax(1)
+            sums = torch.zeros_like(centres).index_add(0, nearest, memory)
+            centres = torch.where(sums.norm(dim=1, keepdim=True) > 0, normalize(sums, dim=1), centres)
+        return centres
+
+    def state(self) -> dict[str, Tensor]:
+        """What a resumed training needs."""
+        return {"features": self.features, "clutter": self.clutter, "seen": self.seen, "filled": self.filled}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from a state."""
+        for name, now in self.state().items():
+            setattr(self, name, state[name].to(now))
