@@ -55,8 +55,10 @@ format: setup ## put the code into its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## time the renderer: the tables of docs/performance.md
-	$(BIN)/python benchmarks/speed.py
+bench: setup ## time the renderer: the CPU's tables of docs/performance.md
+	$(BIN)/voge bench cube:29@128 cube:29@256 --peer torch
+	$(BIN)/voge bench cube:29 --sizes 128,256,512,1024
+	$(BIN)/voge bench cube:29@256 'widths=[0.5,1,2,4]'
 
 demo: setup ## convert and render the packaged teapot into runs/demo
 	$(BIN)/voge demo --out runs/demo --overwrite

@@ -159,6 +159,22 @@ def test_ratios_are_of_kernel_time_between_gpus():
     assert measure._with_ratios([ours, peer])[0]["ratios"]["gsplat"] == {"both": 0.25, "clock": "kernel_ms"}
 
 
+def test_kernel_time_is_the_sum_of_what_ran_on_the_gpu():
+    from torch.autograd import DeviceType
+
+    def event(name, us, device=DeviceType.CUDA, note=False):
+        took = SimpleNamespace(elapsed_us=lambda: us)
+        return SimpleNamespace(name=name, device_type=device, is_user_annotation=note, time_range=took)
+
+    once = [event("sort", 30), event("sort", 60), event("render", 600), event("launch", 5, DeviceType.CPU)]
+    found = measure._kernels([*once, *once, *once, event("step", 9000, note=True)])
+    assert measure.PROFILED == 3
+    assert found == [
+        {"name": "render", "ms": 0.6, "launches": 1.0},
+        {"name": "sort", "ms": 0.09, "launches": 2.0},
+    ]
+
+
 # ---- What goes wrong -------------------------------------------------------------------------
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -124,8 +126,9 @@ class Gsplat:
             raise BackendError(reason)
         if self.device.type != "cuda":
             raise BackendError(f"gsplat renders on CUDA devices only, not on {self.device}")
-        from gsplat import rasterization
-        from gsplat.cuda._backend import _C
+        with redirect_stdout(sys.stderr):  # it says that it compiles, and stdout is for results
+            from gsplat import rasterization
+            from gsplat.cuda._backend import _C
 
         if _C is None:
             raise BackendError("gsplat found no CUDA compiler (nvcc) for its code; install the CUDA toolkit")

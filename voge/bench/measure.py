@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,7 +146,6 @@ def _time(trial: _Trial) -> None:
 
 def _profile(trial: _Trial) -> None:
     """The sum of what ran on the GPU, kernels, copies and fills, from the profiler."""
-    from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
     for which in PASSES:
@@ -157,16 +156,21 @@ def _profile(trial: _Trial) -> None:
                 trial.run(which)
             trial.wait()
         trial.spent += time.perf_counter() - start
-        took: Counter[str] = Counter()
-        launches: Counter[str] = Counter()
-        for event in session.events() or []:
-            if event.device_type is DeviceType.CUDA and not getattr(event, "is_user_annotation", False):
-                took[event.name] += event.time_range.elapsed_us() / 1e3 / PROFILED
-                launches[event.name] += 1
-        trial.busy[which].append(sum(took.values()))
-        trial.kernels[which] = [
-            {"name": name, "ms": round(ms, 6), "launches": launches[name] / PROFILED} for name, ms in took.most_common()
-        ]
+        trial.kernels[which] = _kernels(session.events() or [])
+        trial.busy[which].append(sum(kernel["ms"] for kernel in trial.kernels[which]))
+
+
+def _kernels(events: Iterable[Any]) -> list[dict[str, Any]]:
+    """Milliseconds and launches of a call by name, longest first, from events of PROFILED calls."""
+    from torch.autograd import DeviceType
+
+    took: Counter[str] = Counter()
+    launches: Counter[str] = Counter()
+    for event in events:
+        if event.device_type == DeviceType.CUDA and not getattr(event, "is_user_annotation", False):
+            took[event.name] += event.time_range.elapsed_us() / 1e3 / PROFILED
+            launches[event.name] += 1
+    return [{"name": n, "ms": round(ms, 6), "launches": launches[n] / PROFILED} for n, ms in took.most_common()]
 
 
 def _weigh(trial: _Trial, scene: Scene) -> None:
