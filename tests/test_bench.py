@@ -189,6 +189,17 @@ def test_running_out_of_memory_is_a_row_and_the_others_go_on():
     assert rows[1]["repeats"] == 2
 
 
+def test_times_stand_where_memory_is_too_short_to_count(monkeypatch):
+    def short(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(measure, "trace", short)
+    monkeypatch.setattr(measure, "peak_growth", short)
+    (row,) = measure.measure(small(), [TORCH], Effort(1))
+    assert (row["error"], row["hits_per_ray"], row["peak_bytes"]) == (None, None, None)
+    assert row["both"]["wall_ms"]["median"] > 0
+
+
 def test_a_defect_of_ours_is_no_row():
     with pytest.raises(ZeroDivisionError):
         measure.measure(small(), [Fake("a", [], fails=(0, ZeroDivisionError()))], QUICK)
@@ -261,6 +272,41 @@ def test_gsplat_without_a_compiler_or_a_gpu_says_so(gsplat):
     gsplat.compiled._C = None
     with pytest.raises(ops.BackendError, match="no CUDA compiler"):
         Pretended(torch.device("cuda")).prepare(small())
+
+
+# ---- On a GPU --------------------------------------------------------------------------------
+
+needs_gpu = pytest.mark.skipif(not ops.status()["cuda"].available, reason="no GPU, or no compiled code for it")
+
+
+@needs_gpu
+def test_figures_of_a_gpu():
+    scene = small(8, (96, 64))
+    own = Own(RenderSettings(backend="cuda"), torch.device("cuda"))
+    (row,) = measure.measure(scene, [own], Effort(3))
+    for which in ("forward", "both"):
+        assert row[which]["kernel_ms"]["median"] > 0
+        assert row[which]["launches"] >= 3  # projection, lists, pictures
+        assert sum(kernel["ms"] for kernel in row[which]["kernels"]) <= 1.5 * row[which]["kernel_ms"]["high"]
+    assert row["both"]["kernel_ms"]["median"] > row["forward"]["kernel_ms"]["median"]
+    leaves = own.prepare(scene).leaves
+    assert row["peak_bytes"] > sum(4 * leaf.numel() for leaf in leaves) + 4 * 3 * 96 * 64  # gradients, the picture
+
+
+@needs_gpu
+@pytest.mark.skipif(contenders.missing_gsplat() is not None, reason="gsplat is not installed")
+@pytest.mark.parametrize("peer", [Peer.gsplat, Peer.gsplat_ut])
+def test_gsplat_shows_what_we_show(peer):
+    device = torch.device("cuda")
+    scene = small(3, (96, 64), views=2)
+    sorted_alpha = Own(RenderSettings(backend="cuda", aggregation="sorted"), device)
+    with torch.no_grad():
+        ours, theirs = (c.prepare(scene).draw() for c in (sorted_alpha, Gsplat(device, peer)))
+    # The same ellipsoids in the same places; they differ in how fast an ellipsoid fades. Mirrored ones would not fit.
+    error = (ours - theirs).abs().mean()
+    assert error < 0.5 * (ours - theirs.flip(1)).abs().mean()
+    assert error < 0.5 * (ours - theirs.flip(2)).abs().mean()
+    assert error < 0.5 * (ours - theirs.flip(0)).abs().mean()
 
 
 # ---- Memory ----------------------------------------------------------------------------------

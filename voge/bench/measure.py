@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from voge.bench.contenders import Contender, Own, Work, failure
 from voge.bench.memory import peak_growth
 from voge.bench.scenes import Scene
 from voge.render import trace
+
+T = TypeVar("T")
 
 PASSES = ("forward", "both")  # both: forward and backward
 WARM_UPS = 3  # calls before the first that counts: compilers, caches, allocators, clocks
@@ -103,8 +105,8 @@ def measure(scene: Scene, contenders: Sequence[Contender], effort: Effort) -> li
             if trial.spent < effort.seconds or not trial.busy["both"]:
                 trial.attempt(lambda t=trial: _profile(t))  # type: ignore[misc]
     for trial in trials:
-        if effort.memory:
-            trial.attempt(lambda t=trial: _weigh(t, scene))  # type: ignore[misc]
+        if effort.memory and trial.error is None:
+            trial.peak = _extra(lambda t=trial: _peak(t, scene), trial.contender)  # type: ignore[misc]
         trial.work = None
     if effort.hits:
         _count_hits(trials, scene)
@@ -173,13 +175,22 @@ def _kernels(events: Iterable[Any]) -> list[dict[str, Any]]:
     return [{"name": n, "ms": round(ms, 6), "launches": launches[n] / PROFILED} for n, ms in took.most_common()]
 
 
-def _weigh(trial: _Trial, scene: Scene) -> None:
+def _extra(count: Callable[[], T], contender: Contender) -> T | None:
+    """A figure beside the times; None where memory is too short for it, since the times stand without."""
+    try:
+        return count()
+    except Exception as error:
+        if failure(error, contender) is None:
+            raise
+        return None
+
+
+def _peak(trial: _Trial, scene: Scene) -> int:
     """Peak memory of forward + backward above the inputs, gradients included."""
     contender = trial.contender
     if contender.device.type != "cuda":
         assert isinstance(contender, Own)
-        trial.peak = peak_growth(scene, contender)
-        return
+        return peak_growth(scene, contender)
     assert trial.work is not None
     for leaf in trial.work.leaves:
         leaf.grad = None
@@ -188,22 +199,26 @@ def _weigh(trial: _Trial, scene: Scene) -> None:
     before = torch.cuda.memory_allocated(contender.device)
     trial.run("both")
     trial.wait()
-    trial.peak = torch.cuda.max_memory_allocated(contender.device) - before
+    return torch.cuda.max_memory_allocated(contender.device) - before
 
 
 def _count_hits(trials: Sequence[_Trial], scene: Scene) -> None:
     """Ellipsoids on a ray, which depend on the aggregation's settings alone: the first of our backends counts."""
-    known: dict[tuple[Any, ...], float] = {}
+    known: dict[tuple[Any, ...], float | None] = {}
     for trial in trials:
         if not isinstance(trial.contender, Own) or trial.error is not None:
             continue
         key = tuple(value for name, value in trial.contender.about.items() if name != "backend")
         if key not in known:
-            device, settings = trial.contender.device, trial.contender.settings
-            with torch.no_grad():
-                fragments = trace(scene.ellipsoids.to(device), scene.cameras.to(device), settings)
-            known[key] = len(fragments.index) / scene.pixels
+            known[key] = _extra(lambda own=trial.contender: _hits(own, scene), trial.contender)  # type: ignore[misc]
         trial.hits = known[key]
+
+
+def _hits(own: Own, scene: Scene) -> float:
+    """Mean number on a ray."""
+    with torch.no_grad():
+        fragments = trace(scene.ellipsoids.to(own.device), scene.cameras.to(own.device), own.settings)
+    return len(fragments.index) / scene.pixels
 
 
 def _row(trial: _Trial, scene: Scene) -> Row:
