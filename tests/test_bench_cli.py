@@ -13,6 +13,7 @@ from program import refuse, run
 from scenes import random_ellipsoids
 
 from voge.io.ellipsoids import save_ellipsoids
+from voge.ops import Status
 from voge_cli import bench as command
 from voge_cli import bench_table, config, schemas
 from voge_cli.bench_cases import cases
@@ -103,6 +104,18 @@ def test_every_backend_that_is_there_and_no_row_twice():
     names = [row["name"] for row in rows]
     assert "torch exact" in names
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [("auto", ["cuda", "cpp", "torch"]), ("cuda:1", ["cuda", "torch"]), ("cpu", ["cpp", "torch"])],
+)
+def test_all_backends_are_those_of_the_device(monkeypatch, device, expected):
+    there = {name: Status(True, "") for name in ("cuda", "cpp", "torch")}
+    monkeypatch.setattr("voge.ops.status", lambda: there)
+    assert command._backends(load(backends=["all"], device=device)) == expected
+    there["cpp"] = Status(False, "not built")
+    assert command._backends(load(backends=["all"], device=device)) == [name for name in expected if name != "cpp"]
 
 
 def test_settings_reach_every_contender():

@@ -178,7 +178,11 @@ def _backends(config: BenchConfig) -> list[str]:
     from voge.ops import status
 
     names = config.backends or [config.settings.backend.value]
-    return [name for name, state in status().items() if state.available] if "all" in names else names
+    if "all" not in names:
+        return names
+    kind = config.device.partition(":")[0]
+    elsewhere = {"cpu": "cuda", "cuda": "cpp"}.get(kind)
+    return [name for name, state in status().items() if state.available and name != elsewhere]
 
 
 def _peers(config: BenchConfig, base: Own, console: Console) -> list[Any]:
