@@ -69,7 +69,7 @@ def draw_overview(
     lines = scene_lines(views, ellipsoids)
     points = np.concatenate([line.points for line in lines])
     camera = _camera_for(points, size, azimuth, elevation, up)
-    return _draw(_background(ellipsoids, camera, settings), lines, camera)
+    return draw_lines(_background(ellipsoids, camera, settings), lines, camera)
 
 
 def scene_lines(views: Sequence[View], ellipsoids: Ellipsoids | None) -> list[Line]:
@@ -149,7 +149,8 @@ def _background(ellipsoids: Ellipsoids | None, camera: Cameras, settings: Render
         return to_bytes(take_pictures(ellipsoids, placed, settings, outputs=["rgb"])["rgb"].cpu())
 
 
-def _draw(background: NDArray[np.uint8], lines: Sequence[Line], camera: Cameras) -> NDArray[np.uint8]:
+def draw_lines(background: NDArray[np.uint8], lines: Sequence[Line], camera: Cameras) -> NDArray[np.uint8]:
+    """Lines of the world over a picture (H, W, 3) that the camera took."""
     from PIL import Image, ImageDraw, ImageFont
 
     picture = Image.fromarray(background).convert("RGBA")

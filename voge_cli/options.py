@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Option
 
 from voge_cli.console import Console
+from voge_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from voge_cli.config import Loaded
@@ -91,6 +92,16 @@ def perform(
     with console.warnings_as_notes():
         result, document = work(console)
     console.result(str(result), document)
+
+
+def numbers(option: str, text: str | None) -> list[float] | None:
+    """The numbers of a list such as 0,90,180."""
+    if text is None:
+        return None
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} takes numbers with commas between, such as 0,90,180; got '{text}'") from None
 
 
 def option_groups(command: Callable[..., None]) -> Callable[..., None]:

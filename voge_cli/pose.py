@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from typer import Argument, Option
 
 from voge_cli.errors import ExitCode, UsageError
-from voge_cli.options import Report, Writing, option_groups, perform
+from voge_cli.options import Compute, Randomness, Report, Writing, numbers, option_groups, perform
 
 app = typer.Typer(
     name="pose",
@@ -18,6 +19,147 @@ app = typer.Typer(
 )
 
 Settings = Annotated[list[str] | None, Argument(metavar="[KEY=VALUE]...", help="Settings.")]
+
+
+@app.command()
+@option_groups
+def train(
+    writing: Writing,
+    compute: Compute,
+    randomness: Randomness,
+    report: Report,
+    arguments: Annotated[
+        list[str] | None,
+        Argument(metavar="DIR [KEY=VALUE]...", help="Folder of PASCAL3D+ or ObjectNet3D; then settings."),
+    ] = None,
+    categories: Annotated[str | None, Option("--categories", metavar="C,...", help="Default: all of DIR.")] = None,
+    extractor: Annotated[
+        str | None,
+        Option("--extractor", help="compact, resnet50, efficientnet, timm:NAME, hub:REPO:NAME. Default: resnet50."),
+    ] = None,
+    epochs: Annotated[float | None, Option("--epochs", metavar="N", help="Default: 100.")] = None,
+    batch: Annotated[int | None, Option("--batch", metavar="N", help="Images a step. Default: 32.")] = None,
+    workers: Annotated[
+        int | None, Option("--workers", metavar="N", help="Processes that read images. Default: 4.")
+    ] = None,
+    resume: Annotated[Path | None, Option("--resume", metavar="RUN", help="Go on with a run.")] = None,
+) -> None:
+    """Train neural ellipsoids of categories: a network, and a feature an ellipsoid.
+
+    Writes the run folder --out (default: pose_run) with model.safetensors. --config small trains a small network in
+    minutes. On several GPUs: torchrun --nproc-per-node N -m voge_cli pose train ...
+    """
+    from voge_cli import config as configs
+    from voge_cli.pose_schemas import PoseTrainConfig
+    from voge_cli.pose_train import COMMAND, train_model
+
+    inputs, overrides = configs.split_arguments(arguments or [])
+    if len(inputs) > 1:
+        raise UsageError(f"voge pose train takes one folder, got {len(inputs)}")
+    options = {
+        "data": inputs[0] if inputs else None,
+        "categories": categories and categories.split(","),
+        "out": writing.out and str(writing.out),
+        "extractor": extractor,
+        "epochs": epochs,
+        "batch": batch,
+        "workers": workers,
+        "seed": randomness.seed,
+        "deterministic": randomness.deterministic,
+        "device": compute.device,
+        "settings.backend": compute.backend,
+    }
+    file = writing.config
+    if resume is not None:
+        from voge_cli.runs import RunFolder
+
+        if writing.out is not None or file is not None:
+            raise UsageError(
+                "--resume goes on in the run's folder with its configuration; leave --out and --config out"
+            )
+        file = str(RunFolder.reopen(resume, COMMAND).record)
+    loaded = configs.load("pose_train", PoseTrainConfig, file=file, options=options, overrides=overrides)
+    perform(
+        loaded,
+        writing,
+        report,
+        lambda c: train_model(loaded, c, overwrite=writing.overwrite, resume=resume),
+        compute.progress,
+    )
+
+
+@app.command()
+@option_groups
+def estimate(
+    writing: Writing,
+    compute: Compute,
+    report: Report,
+    arguments: Annotated[
+        list[str] | None,
+        Argument(metavar="INPUT... [KEY=VALUE]...", help="Folder of a data set, or pictures; then settings."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        Option("--model", metavar="RUN|FILE", help="Of voge pose train; with --features ellipsoids or a mesh."),
+    ] = None,
+    features: Annotated[
+        str | None,
+        Option("--features", help="Without training: rgb, or a pretrained extractor such as efficientnet."),
+    ] = None,
+    categories: Annotated[str | None, Option("--categories", metavar="C,...", help="Of a data set.")] = None,
+    level: Annotated[
+        str | None, Option("--level", metavar="L,...", help="Of a data set: L0 to L3. Default: L0.")
+    ] = None,
+    limit: Annotated[int | None, Option("--limit", metavar="N", help="Images a category and level at most.")] = None,
+    shard: Annotated[str | None, Option("--shard", metavar="I/N", help="Estimate part I of N of a data set.")] = None,
+    category: Annotated[str | None, Option("--category", help="Of pictures.")] = None,
+    box: Annotated[
+        str | None, Option("--box", metavar="L,T,R,B", help="Where the object is in a picture, pixels.")
+    ] = None,
+    mask: Annotated[str | None, Option("--mask", metavar="FILE", help="The object's silhouette, instead.")] = None,
+    pose: Annotated[
+        str | None, Option("--pose", metavar="FILE", help="pose.json: camera and rough pose, for --features.")
+    ] = None,
+    starts: Annotated[int | None, Option("--starts", metavar="N", help="Poses that are scored. Default: 144.")] = None,
+    refine: Annotated[
+        Literal["lm", "adam", "none"] | None, Option("--refine", help="How the best are refined. Default: lm.")
+    ] = None,
+    batch: Annotated[int | None, Option("--batch", metavar="N", help="Images at once. Default: 32.")] = None,
+) -> None:
+    """Estimate poses of objects in a data set or in pictures.
+
+    A data set gives predictions/*.jsonl and metrics.json with Acc pi/6, Acc pi/18 and the median error; the same
+    command again estimates only what is missing. Pictures give pose.json, estimate.json, an overlay, a video and, with
+    units=mm|cm|m, bop.csv.
+    """
+    from voge_cli import config as configs
+    from voge_cli.pose_estimate import estimate as work
+    from voge_cli.pose_schemas import PoseEstimateConfig
+
+    inputs, overrides = configs.split_arguments(arguments or [])
+    options = {
+        "inputs": inputs or None,
+        "out": writing.out and str(writing.out),
+        "model": model,
+        "features": features,
+        "categories": categories and categories.split(","),
+        "levels": level and level.split(","),
+        "limit": limit,
+        "shard": shard,
+        "category": category,
+        "box": numbers("--box", box),
+        "mask": mask,
+        "pose": pose,
+        "starts": starts,
+        "refinement.method": refine,
+        "batch": batch,
+        "device": compute.device,
+        "settings.backend": compute.backend,
+    }
+    loaded = configs.load(
+        "pose_estimate", PoseEstimateConfig, file=writing.config, options=options, overrides=overrides
+    )
+    perform(loaded, writing, report, lambda c: work(loaded, c, overwrite=writing.overwrite), compute.progress)
 
 
 @app.command()

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from voge.convert import MeshMethod
+from voge.pose.bank import Contrast
+from voge.pose.model import Shape
+from voge.pose.refine import Block, Free, Method
+from voge.pose.views import Augmentation
+from voge.settings import RenderSettings
+from voge_cli.schemas import Conversion, Units, Video
+
 if TYPE_CHECKING:
+    from voge.pose.estimate import Estimation
     from voge.pose.synth import Synthesis
+    from voge.pose.train import Training
 
 
 @dataclass(kw_only=True)
@@ -53,6 +63,123 @@ class CheckDataConfig:
     data: str | None
     occluded: str | None
     decode: bool
+
+
+@dataclass(kw_only=True)
+class PoseTrainConfig:
+    """voge pose train."""
+
+    data: str | None
+    categories: list[str] | None
+    out: str
+    extractor: str
+    pretrained: bool
+    channels: int
+    width: float
+    shape: Shape
+    count: int
+    method: MeshMethod
+    coverage: float | None
+    filter: float
+    size: float
+    epochs: float
+    batch: int
+    rate: float
+    decay: float
+    clutter: int
+    precision: str
+    workers: int
+    log_every: int
+    save_every: int
+    seed: int
+    deterministic: bool
+    device: str
+    contrast: Contrast = field(default_factory=Contrast)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    settings: RenderSettings = field(default_factory=RenderSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        self.training()
+
+    def training(self) -> Training:
+        """How to train."""
+        from voge.pose.train import Training
+
+        return Training(**_shared(self, Training))
+
+
+@dataclass(kw_only=True)
+class RefinementConfig:
+    """Of voge pose estimate."""
+
+    method: Method = Method.lm
+    steps: int | None = None
+    free: Free | None = None
+    damping: float = 1e-2
+    block: Block = Block.none
+
+
+@dataclass(kw_only=True)
+class PoseEstimateConfig:
+    """voge pose estimate."""
+
+    inputs: list[str]
+    model: str | None
+    out: str | None
+    features: str | None
+    categories: list[str] | None
+    levels: list[str]
+    split: str
+    occluded: str | None
+    limit: int | None
+    batch: int
+    workers: int
+    shard: str | None
+    category: str | None
+    box: list[float] | None
+    mask: str | None
+    pose: str | None
+    focal: float | None
+    units: Units | None
+    video: Video
+    starts: int
+    candidates: int
+    filter: float
+    precision: str
+    device: str
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
+    settings: RenderSettings = field(default_factory=RenderSettings)
+    convert: Conversion = field(default_factory=Conversion)
+
+    def __post_init__(self) -> None:
+        from voge.pose.data import LEVELS
+
+        rules = {
+            "levels": (bool(self.levels) and set(self.levels) <= set(LEVELS), f"must be some of {', '.join(LEVELS)}"),
+            "limit": (self.limit is None or self.limit >= 1, "must be at least 1"),
+            "batch": (self.batch >= 1, "must be at least 1"),
+            "workers": (self.workers >= 1, "must be at least 1"),
+            "focal": (self.focal is None or self.focal > 0, "must be positive"),
+            "box": (
+                self.box is None or (len(self.box) == 4 and self.box[0] < self.box[2] and self.box[1] < self.box[3]),
+                "must be left,top,right,bottom, left of right and top above bottom",
+            ),
+        }
+        for name, (holds, rule) in rules.items():
+            if not holds:
+                raise ValueError(f"{name} {rule}, got {getattr(self, name)}")
+        self.estimation(Free.rotation)
+
+    def estimation(self, free: Free) -> Estimation:
+        """How to estimate; `free` where the configuration leaves it open."""
+        from voge.pose.estimate import Estimation
+        from voge.pose.refine import Refinement
+
+        values = {**vars(self.refinement), "free": self.refinement.free or free}
+        return Estimation(**{**_shared(self, Estimation), "refinement": Refinement(**values)})
 
 
 def _shared(config: Any, kind: type) -> dict[str, Any]:
