@@ -8,6 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from voge import rigid
+from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
 
 LEAST_DENSITY = 1e-4  # where optimising starts from a density of 0: softplus never reaches it
@@ -43,3 +45,37 @@ def to_ellipsoids(variables: Mapping[str, Tensor], base: Ellipsoids) -> Ellipsoi
         density=torch.nn.functional.softplus(variables["raw_density"]) if "raw_density" in variables else base.density,
         features=base.features if colors is None else colors.sigmoid(),
     )
+
+
+def moved_cameras(
+    cameras: Cameras,
+    poses: Tensor | None = None,
+    log_focals: Tensor | None = None,
+    centers: Tensor | None = None,
+    *,
+    pivot: Tensor,
+    unit: float = 1.0,
+) -> Cameras:
+    """Cameras after increments, all 0 for none; differentiable.
+
+    Args:
+        cameras: V views.
+        poses: (V, 6) each shift of the world in front of a camera along its axes, in `unit`, and turn about `pivot`
+            (radians, a rotation vector: `voge.rigid.move`).
+        log_focals: (1,), (2,), (V, 1) or (V, 2) logarithms of factors of fx and fy.
+        centers: (2,) or (V, 2) shifts of the principal points, as parts of the picture's width and height.
+        pivot: (3,) such as the middle of the object, so that turning it does not move it in the picture.
+        unit: world units of a shift by 1, such as the distance of the object, so that one rate suits both.
+    """
+    viewmats, Ks = cameras.viewmats, cameras.Ks
+    if poses is not None:
+        zoom = torch.zeros_like(poses[:, :1])  # a camera has no scale
+        increments = torch.cat([poses[:, :3] * unit, poses[:, 3:], zoom], 1)
+        viewmats = rigid.move(viewmats, increments, pivot.expand(len(cameras), 3))
+    if log_focals is not None:
+        zoom = log_focals.exp().expand(len(cameras), 2)[:, :, None]
+        Ks = torch.cat([torch.cat([Ks[:, :2, :2] * zoom, Ks[:, :2, 2:]], -1), Ks[:, 2:]], 1)
+    if centers is not None:
+        shift = (centers * Ks.new_tensor([cameras.width, cameras.height])).expand(len(cameras), 2)
+        Ks = Ks + torch.nn.functional.pad(shift[:, :, None], (2, 0, 0, 1))
+    return replace(cameras, viewmats=viewmats, Ks=Ks)

@@ -7,6 +7,7 @@ A run is visible while it lasts: `config.yaml` from the start, a line of `metric
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,6 @@ from torch import Tensor
 
 from voge.io import DataError
 from voge.io.files import atomic_file
-from voge.ops import BackendError
 from voge.optimise import Optimiser, Step
 from voge_cli import outputs
 from voge_cli.console import Console
@@ -223,14 +223,10 @@ def _leave(number: int, step: int, run: RunFolder, console: Console) -> None:
     raise KeyboardInterrupt
 
 
-def make_deterministic(device: torch.device) -> None:
+def make_deterministic() -> None:
     """Hold this process to operations whose results do not depend on how threads are scheduled.
 
-    The compiled CPU renderer's never do; this is about torch's.
-
-    Raises:
-        voge.ops.BackendError: on a GPU, where gradients are summed in the order in which they come.
+    The compiled CPU renderer's never do; the CUDA one sums gradients in integers where torch is asked for this.
     """
-    if device.type != "cpu":
-        raise BackendError(f"--deterministic is for the CPU: on {device} sums depend on the order of threads")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for on a GPU
     torch.use_deterministic_algorithms(True)

@@ -1,0 +1,174 @@
+"""What a fit can be told. The defaults are the recipe whose parts docs/fit.md weighs one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from voge.losses import ColorLoss, SilhouetteLoss
+from voge.optimise import Rate
+from voge.settings import RenderSettings
+
+
+class Part(str, Enum):
+    """What may be optimised."""
+
+    means = "means"
+    scales = "scales"
+    quats = "quats"
+    density = "density"
+    colors = "colors"
+    poses = "poses"  # of the cameras
+    focals = "focals"  # one factor of all focal lengths
+    centers = "centers"  # one shift of all principal points
+
+
+SHAPE = (Part.means, Part.scales, Part.quats, Part.density, Part.colors)
+
+
+class Background(str, Enum):
+    """What is behind the object."""
+
+    black = "black"
+    white = "white"
+    random = "random"  # another colour each step, behind masked pictures and the rendered ones alike
+    learned = "learned"  # one colour, optimised: for pictures without masks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Learning rates; lengths are in units of the start's radius."""
+
+    surface: Rate = field(default_factory=lambda: Rate(value=1e-2, final=0.05))  # of the smooth phase
+    means: Rate = field(default_factory=lambda: Rate(value=2e-3, final=0.05))
+    scales: Rate = field(default_factory=lambda: Rate(value=5e-3, final=0.1))  # of their logarithms
+    quats: Rate = field(default_factory=lambda: Rate(value=5e-3, final=0.1))
+    density: Rate = field(default_factory=lambda: Rate(value=1e-2, final=0.1))  # before softplus
+    colors: Rate = field(default_factory=lambda: Rate(value=5e-2, final=0.1))  # before the logistic function
+    poses: Rate = field(default_factory=lambda: Rate(value=2e-3, final=0.1))  # radians, and parts of the distance
+    focals: Rate = field(default_factory=lambda: Rate(value=2e-3, final=0.1))  # of the factor's logarithm
+    centers: Rate = field(default_factory=lambda: Rate(value=5e-4, final=0.1))  # parts of the picture's size
+    background: Rate = field(default_factory=lambda: Rate(value=2e-2, final=0.1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Of the losses; 0 leaves one out. Regularisers: `voge.regularisers`."""
+
+    color: float = 1.0
+    silhouette: float = 1.0  # where there are masks
+    dissimilarity: float = 0.0  # (1 - SSIM) / 2
+    overlap: float = 0.0
+    tangency: float = 0.02
+    agreement: float = 0.0
+    flatness: float = 0.01
+    roundness: float = 0.0
+    size_agreement: float = 0.0
+    spacing_agreement: float = 0.0
+    laplacian: float = 0.0
+    feature_agreement: float = 0.03
+    opacity_entropy: float = 0.0
+    mesh_edges: float = 0.0
+    mesh_laplacian: float = 0.0
+    mesh_normals: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"weight {name} must be at least 0 and finite, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """The first phase of a start with faces: the shapes follow the surface of the centres."""
+
+    until: float = 0.6  # part of the steps; 0 leaves the phase out
+    smoothing: float = 3.0  # lambda of (I + lambda L)^-1 (Nicolet et al. 2021); 0 moves each centre by itself
+    refresh: int = 10  # steps between two looks at the surface
+    thickness: tuple[float, float] = (0.5, 0.05)  # over width, at first and at last: thick ones feel pixels from afar
+    width: tuple[float, float] = (1.0, 0.75)  # kappa of `voge.convert`, likewise
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.until <= 1:
+            raise ValueError(f"until must lie between 0 and 1, got {self.until}")
+        if self.smoothing < 0:
+            raise ValueError(f"smoothing must be at least 0, got {self.smoothing}")
+        if self.refresh < 1:
+            raise ValueError(f"refresh must be at least 1 step, got {self.refresh}")
+        for name in ("thickness", "width"):
+            value = getattr(self, name)
+            if len(value) != 2 or min(value) <= 0:
+                raise ValueError(f"{name} must be two positive numbers, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coarse:
+    """Small pictures first."""
+
+    factor: float = 2.0  # the first steps' pictures have sides divided by it; 1 for none
+    until: float = 0.6  # part of the steps
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise ValueError(f"factor must be at least 1, got {self.factor}")
+        if not 0 <= self.until <= 1:
+            raise ValueError(f"until must lie between 0 and 1, got {self.until}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """Ellipsoids come where the pictures pull hard, and go where they stop no light (Kerbl et al. 2023, section 5)."""
+
+    budget: int = 0  # ellipsoids at most; 0: as many as there are, and none is dropped
+    every: int = 100  # steps between two changes
+    start: float = 0.6  # part of the steps, after which it begins
+    until: float = 0.85  # and ends
+    share: float = 0.1  # of the ellipsoids that split or are cloned at a time, those that are pulled hardest
+    least_opacity: float = 0.02  # of those that stay
+
+    def __post_init__(self) -> None:
+        if self.budget < 0:
+            raise ValueError(f"budget must be at least 0, got {self.budget}")
+        if self.every < 1:
+            raise ValueError(f"every must be at least 1 step, got {self.every}")
+        if not 0 <= self.start <= self.until <= 1:
+            raise ValueError(f"start and until must satisfy 0 <= start <= until <= 1, got {self.start}, {self.until}")
+        if not 0 < self.share <= 1 or not 0 <= self.least_opacity < 1:
+            raise ValueError(
+                f"share must lie in (0, 1], least_opacity in [0, 1); got {self.share}, {self.least_opacity}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """How to fit.
+
+    Raises:
+        ValueError: a value outside its range; names the setting, the rule and the value.
+    """
+
+    steps: int = 2000
+    views_per_step: int = 5
+    optimize: tuple[Part, ...] = SHAPE
+    background: Background = Background.black
+    color_loss: ColorLoss = ColorLoss.squared
+    silhouette_loss: SilhouetteLoss = SilhouetteLoss.squared
+    neighbours: int = 8  # of an ellipsoid, for the regularisers; a regular surface has 6
+    neighbours_every: int = 25  # steps between two graphs of neighbours
+    seed: int = 0
+    weights: Weights = field(default_factory=Weights)
+    rates: Rates = field(default_factory=Rates)
+    surface: Surface = field(default_factory=Surface)
+    coarse: Coarse = field(default_factory=Coarse)
+    growth: Growth = field(default_factory=Growth)
+    settings: RenderSettings = field(default_factory=RenderSettings)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "optimize", tuple(Part(part) for part in self.optimize))
+        for name, kind in (("background", Background), ("color_loss", ColorLoss), ("silhouette_loss", SilhouetteLoss)):
+            object.__setattr__(self, name, kind(getattr(self, name)))
+        if not self.optimize:
+            raise ValueError(f"optimize must name at least one of {', '.join(p.value for p in Part)}")
+        for name in ("steps", "views_per_step", "neighbours", "neighbours_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
