@@ -286,7 +286,7 @@ class Fitting:
     def _cameras(self, index: int, cameras: Cameras, rows: Tensor | None = None) -> Cameras:
         """The cameras of a capture in some size, with what is optimised of them; of some rows, or all."""
         chosen = cameras if rows is None else cameras[rows]
-        if not self._moving:
+        if not self.moves_cameras:
             return chosen
         first = sum(len(capture) for capture in self.captures[:index])
         poses = self.optimiser.values.get("poses")
@@ -298,7 +298,8 @@ class Fitting:
         return moved_cameras(chosen, poses, focals, centers, pivot=self.center, unit=self._away)
 
     @property
-    def _moving(self) -> bool:
+    def moves_cameras(self) -> bool:
+        """Whether anything of the cameras is optimised."""
         return not {Part.poses, Part.focals, Part.centers}.isdisjoint(self.settings.optimize)
 
     def _levels(self) -> list[list[tuple[Capture, Rays | None]]]:
@@ -308,7 +309,7 @@ class Fitting:
         if coarse.factor > 1 and coarse.until > 0:
             sizes.append([capture.shrunk(coarse.factor) for capture in self.captures])
         count = sum(len(c) * c.cameras.width * c.cameras.height for c in self.captures)
-        keep = not self._moving and count <= RAYS_KEPT
+        keep = not self.moves_cameras and count <= RAYS_KEPT
         return [[(capture, capture.cameras.rays() if keep else None) for capture in level] for level in sizes]
 
     def _variables(self) -> dict[str, Variable]:

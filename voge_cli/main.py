@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from voge_cli import bench, cameras, convert, demo, errors, info, render
+from voge_cli import bench, cameras, convert, demo, errors, fit, info, pose, render, texture
 
 
 class CommandGroup(TyperGroup):
@@ -52,8 +52,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (convert.convert, render.render, cameras.cameras, bench.bench, info.info, demo.demo):
+for command in (convert.convert, render.render, fit.fit):
     app.command()(command)
+for command in (texture.texture, cameras.cameras, bench.bench, info.info, demo.demo):
+    app.command()(command)
+app.add_typer(pose.app)
 
 
 def _print_version(wanted: bool) -> None:

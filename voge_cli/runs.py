@@ -223,10 +223,11 @@ def _leave(number: int, step: int, run: RunFolder, console: Console) -> None:
     raise KeyboardInterrupt
 
 
-def make_deterministic() -> None:
-    """Hold this process to operations whose results do not depend on how threads are scheduled.
+def make_deterministic(device: torch.device) -> None:
+    """Hold this process to operations on `device` whose results do not depend on how threads are scheduled.
 
     The compiled CPU renderer's never do; the CUDA one sums gradients in integers where torch is asked for this.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for on a GPU
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses cuBLAS without
     torch.use_deterministic_algorithms(True)
