@@ -19,8 +19,8 @@ def test_is_the_mean_of_the_picture_weighted_by_w(backend: Backend) -> None:
     fragments = voge.trace(ellipsoids, view, RenderSettings(backend=backend))
     dense = fragments.interpolate(torch.eye(12, dtype=torch.float64)).reshape(-1, 12)
     image = _picture(view)
-    features, confidence = voge.sample(fragments, image)
-    torch.testing.assert_close(confidence, dense.sum(0))
+    features, pixels = voge.sample(fragments, image)
+    torch.testing.assert_close(pixels, dense.sum(0))
     torch.testing.assert_close(features, dense.T @ image.reshape(-1, 3) / dense.sum(0)[:, None])
 
 
@@ -41,7 +41,7 @@ def test_masked_pixels_do_not_count(backend: Backend) -> None:
         voge.sample(fragments, spoiled, mask=mask), voge.sample(fragments, image, mask=mask), strict=True
     ):
         torch.testing.assert_close(found, wanted)
-    assert (voge.sample(fragments, image, mask=mask).confidence < voge.sample(fragments, image).confidence).any()
+    assert (voge.sample(fragments, image, mask=mask).pixels < voge.sample(fragments, image).pixels).any()
 
 
 def test_what_no_ray_meets_is_zero_with_finite_gradients(backend: Backend) -> None:
@@ -49,8 +49,8 @@ def test_what_no_ray_meets_is_zero_with_finite_gradients(backend: Backend) -> No
     hidden = replace(ellipsoids, means=ellipsoids.means + torch.tensor([0.0, 0.0, 50.0], dtype=torch.float64))
     image = _picture(cameras(5, 5)).requires_grad_()
     settings = RenderSettings(backend=backend)
-    features, confidence = voge.sample(cameras(5, 5), image, ellipsoids=hidden, settings=settings)
-    assert (confidence == 0).all()
+    features, pixels = voge.sample(cameras(5, 5), image, ellipsoids=hidden, settings=settings)
+    assert (pixels == 0).all()
     assert (features == 0).all()
     features.sum().backward()
     assert image.grad is not None

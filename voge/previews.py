@@ -22,6 +22,12 @@ def show_depth(depth: Tensor) -> Tensor:
     return torch.where(seen, 1 - 0.8 * (depth - near) / (far - near).clamp_min(1e-12), 0)
 
 
+def show_share(share: Tensor) -> Tensor:
+    """Shares (...) from 0 to 1 as colours (..., 3) from dark blue to yellow, which all eyes can tell apart."""
+    low, high = share.new_tensor([0.10, 0.12, 0.38]), share.new_tensor([1.0, 0.85, 0.20])
+    return torch.lerp(low, high, share.clamp(0, 1)[..., None])
+
+
 def show_ids(ids: Tensor) -> Tensor:
     """Numbers (H, W) as colours (H, W, 3), the same for a number everywhere; negative ones are black."""
     return torch.where((ids >= 0)[..., None], id_colors(ids.clamp_min(0)), 0)

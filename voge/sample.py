@@ -16,8 +16,8 @@ from voge.settings import RenderSettings
 class Sampled(NamedTuple):
     """What pictures say of N ellipsoids."""
 
-    features: Tensor  # (N, C) means of the picture, weighted by W; 0 where confidence is 0
-    confidence: Tensor  # (N,) sum of the weights over all rays: how many pixels' worth of light comes from it
+    features: Tensor  # (N, C) means of the picture, weighted by W; 0 where nothing is seen
+    pixels: Tensor  # (N,) sum of the weights over all rays: how many pixels' worth of light comes from each
 
 
 def sample(
@@ -38,7 +38,7 @@ def sample(
         settings: of tracing, with cameras only.
 
     Returns:
-        Means and confidences, with gradients to the picture, the mask, and through W to means, scales, quats,
+        Means and sums of weights, with gradients to the picture, the mask, and through W to means, scales, quats,
         density, poses and intrinsics.
 
     Raises:
@@ -54,14 +54,14 @@ def sample(
     if image.dtype != view.weight.dtype:
         raise TypeError(f"image must be {view.weight.dtype} like the weights, got {image.dtype}")
     if mask is None:
-        sums, confidence = view.sample(image)
+        sums, pixels = view.sample(image)
     else:
         if mask.shape != view.shape:
             raise ValueError(f"mask must have shape {tuple(view.shape)}; got {tuple(mask.shape)}")
         masked = torch.cat([image * mask[..., None], mask[..., None].to(image)], -1)
         sums = view.sample(masked)[0]
-        sums, confidence = sums[:, :-1], sums[:, -1]
+        sums, pixels = sums[:, :-1], sums[:, -1]
     # Divided by 1 where nothing was seen, so that gradients stay finite.
-    seen = confidence > 0
-    means = sums / torch.where(seen, confidence, torch.ones_like(confidence))[:, None]
-    return Sampled(means, confidence)
+    seen = pixels > 0
+    means = sums / torch.where(seen, pixels, torch.ones_like(pixels))[:, None]
+    return Sampled(means, pixels)

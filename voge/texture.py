@@ -28,8 +28,9 @@ from voge.settings import RenderSettings
 from voge.symmetry import Plane
 from voge.unseen import Fill, fill_unseen
 
-_SEEN = 0.5  # pixels' worth of light that make an ellipsoid seen,
-_SEEN_PART = 0.1  # or this part of the typical confidence, where there are fewer pixels than ellipsoids
+# Visibility from which on an ellipsoid counts as seen: surfaces let some hundredths of the light through, and what is
+# seen at less than 6 degrees says little.
+SEEN = 0.1
 _TRACED = 2**18  # pixels traced at once
 _CHANNELS = 16  # solved at once: residual pictures are held for these only
 
@@ -78,25 +79,21 @@ class Extracted:
     """What pictures say of N ellipsoids."""
 
     features: Tensor  # (N, C); those of unseen ellipsoids follow their neighbours
-    confidence: Tensor  # (N,) pixels' worth of light that come from each, over all pictures
+    pixels: Tensor  # (N,) pixels' worth of light that come from each, over all pictures
+    visibility: Tensor  # (N,) the same over its size, 1 for the ellipsoid that a unit of light comes from on average
     iterations: int = 0  # of the solver
     residual: float = 0.0  # of the normal equations over their right-hand side, the worst channel's
 
     @property
-    def threshold(self) -> float:
-        """The confidence from which on an ellipsoid counts as seen.
-
-        Half a pixel; with fewer pixels than ellipsoids, a tenth of the confidence of the ellipsoid that a unit of
-        light comes from on average.
-        """
-        total = self.confidence.sum()
-        typical = float(self.confidence.square().sum() / total) if total > 0 else 0.0
-        return min(_SEEN, _SEEN_PART * typical)
+    def seen(self) -> Tensor:
+        """(N,) bool: visibility of SEEN and more."""
+        return self.visibility >= SEEN
 
     @property
-    def seen(self) -> Tensor:
-        """(N,) bool."""
-        return (self.confidence > 0) & (self.confidence >= self.threshold)
+    def confidence(self) -> Tensor:
+        """(N,) how far an ellipsoid's features are its own: 0 unseen, 1/2 where `seen` begins, to 1."""
+        ratio = (self.visibility / SEEN).square()
+        return ratio / (1 + ratio)
 
 
 def extract(
@@ -135,22 +132,23 @@ def extract(
         roots, alphas, pixels = (
             torch.cat([getattr(each, name) for each in observed]) for name in ("root", "alpha", "pixels")
         )
-        confidence = matrix.transposed(roots[:, None])[:, 0]
-        if not confidence.any():
+        weights = matrix.transposed(roots[:, None])[:, 0]
+        if not weights.any():
             raise ValueError("no pixel that counts shows an ellipsoid")
-        means = [_means(matrix, roots, columns, confidence) for columns in pixels.split(_CHANNELS, dim=1)]
+        visibility = _visibility(ellipsoids, weights)
+        means = [_means(matrix, roots, columns, weights) for columns in pixels.split(_CHANNELS, dim=1)]
         if solving.solver is Solver.average:
-            return Extracted(torch.cat(means, 1), confidence)
-        seen = Extracted(confidence[:, None], confidence).seen
-        typical = float(confidence[seen].mean())
-        weights = solving.damping * typical, solving.smoothness * typical
-        system = System.of(ellipsoids.means, matrix, seen, weights, solving.neighbours)
+            return Extracted(torch.cat(means, 1), weights, visibility)
+        seen = visibility >= SEEN
+        typical = float(weights[seen].mean())
+        prior = solving.damping * typical, solving.smoothness * typical
+        system = System.of(ellipsoids.means, matrix, seen, prior, solving.neighbours)
         solved = [
             system.solve(roots * alphas, columns, mean, solving.iterations, solving.tolerance)
             for columns, mean in zip(pixels.split(_CHANNELS, dim=1), means, strict=True)
         ]
     features, iterations, residuals = zip(*solved, strict=True)
-    return Extracted(torch.cat(features, 1), confidence, max(iterations), max(residuals))
+    return Extracted(torch.cat(features, 1), weights, visibility, max(iterations), max(residuals))
 
 
 def filled(
@@ -162,7 +160,7 @@ def filled(
         ellipsoids: that the attributes were extracted for.
         extracted: from `extract`.
         fill: `none` leaves the unseen their own features where those have C channels, else `grey`. `nearest` and
-            `symmetry` blend by confidence c, with c / (c + threshold) of an ellipsoid's own.
+            `symmetry` blend by confidence: `Extracted.confidence` of an ellipsoid's own.
         plane: of symmetry, for `symmetry`.
         grey: see `fill`.
     """
@@ -174,8 +172,7 @@ def filled(
         return torch.where(seen[:, None], features, before)
     if (fill is Fill.symmetry) != (plane is not None):
         raise ValueError(f"a plane goes with fill symmetry, got fill {fill.value} and {plane}")
-    share = extracted.confidence / (extracted.confidence + extracted.threshold)
-    return fill_unseen(ellipsoids.means, features, seen, share, plane, ellipsoids.scales.amax(1))
+    return fill_unseen(ellipsoids.means, features, seen, extracted.confidence, plane, ellipsoids.scales.amax(1))
 
 
 def silhouette_weight(alpha: Tensor, margin: int) -> Tensor:
@@ -261,6 +258,14 @@ def _observe(
     return _Observed(matrix, root, alpha[kept], pixels)
 
 
-def _means(matrix: Sparse, roots: Tensor, pixels: Tensor, confidence: Tensor) -> Tensor:
+def _means(matrix: Sparse, roots: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
     """Eq. 10: (N, C) of pixels (P, C); 0 where nothing is seen."""
-    return matrix.transposed(roots[:, None] * pixels) / torch.where(confidence > 0, confidence, 1)[:, None]
+    return matrix.transposed(roots[:, None] * pixels) / torch.where(weights > 0, weights, 1)[:, None]
+
+
+def _visibility(ellipsoids: Ellipsoids, weights: Tensor) -> Tensor:
+    """Weights (N,) over the surface that each ellipsoid stands for, 1 at the mean over the light."""
+    # A converter gives a piece of surface of area m the optical depth X m in all: density x 2 pi s1 s2.
+    across = ellipsoids.scales.topk(2, dim=1).values.prod(1) * ellipsoids.density
+    ratio = weights / across.clamp_min(1e-9 * float(across.max()))
+    return ratio * weights.sum() / (ratio * weights).sum()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument, Option
 
 from voge_cli.errors import UsageError
-from voge_cli.options import Compute, Report, Writing, option_groups, perform
+from voge_cli.options import Compute, Report, Writing, numbers, option_groups, perform
 
 if TYPE_CHECKING:
     from voge_cli.config import Loaded
@@ -76,8 +76,8 @@ def render(
     options = {
         "models": models or None,
         "out": writing.out and str(writing.out),
-        "azimuth": _numbers("--azim", azim),
-        "elevation": _numbers("--elev", elev),
+        "azimuth": numbers("--azim", azim),
+        "elevation": numbers("--elev", elev),
         "distance": dist,
         "fov": fov,
         "cameras.file": cameras,
@@ -140,12 +140,14 @@ def render_models(
 def _studio(config: RenderConfig, console: Console, device: Any) -> Studio:
     """The scene on its device, and its cameras."""
     from voge_cli.scenes import Placed, find_objects, load_objects, load_views
+    from voge_cli.schemas import parse_size
     from voge_cli.studio import Studio
 
     placed, camera_file = find_objects(config)
     if camera_file is None and config.cameras.frames is not None:
         raise UsageError("--frame chooses from the views of a camera file; give one with --cameras")
-    views = None if camera_file is None else load_views(camera_file, config, console)
+    size = parse_size(config.size) if config.size else None
+    views = None if camera_file is None else load_views(camera_file, config.cameras, size, console)
     if not placed and views is not None and views.model_path is not None:  # a pose.json names its model
         placed = [Placed(views.model_path, views.model_path.stem)]
     if not placed:
@@ -172,13 +174,3 @@ def _refuse_angles(options: dict[str, Any]) -> None:
     """Cameras of a file have places and lenses of their own; only a turntable beside them is placed by angles."""
     if given := [name for name, value in options.items() if value is not None]:
         raise UsageError(f"{' and '.join(given)} cannot change the views of --cameras; leave one of them out")
-
-
-def _numbers(option: str, text: str | None) -> list[float] | None:
-    """The numbers of a list such as 0,90,180."""
-    if text is None:
-        return None
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
-        raise UsageError(f"{option} takes numbers with commas between, such as 0,90,180; got '{text}'") from None

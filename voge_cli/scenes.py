@@ -19,7 +19,7 @@ from voge.scene import Scene, assemble
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.models import load_model
-from voge_cli.schemas import Output, RenderConfig, parse_size
+from voge_cli.schemas import CamerasConfig, Output, RenderConfig
 
 if TYPE_CHECKING:
     from voge.io.cameras import Views
@@ -73,8 +73,14 @@ def load_objects(placed: Sequence[Placed], config: RenderConfig, console: Consol
     return assemble([each.name for each in placed], sets, [each.pose for each in placed])
 
 
-def load_views(path: Path, config: RenderConfig, console: Console) -> Views:
+def load_views(path: Path, given: CamerasConfig, size: tuple[int, int] | None, console: Console) -> Views:
     """The views of a camera file that were chosen.
+
+    Args:
+        path: the file.
+        given: how it is read, and which views.
+        size: width and height of the pictures, for files that do not say it.
+        console: told what the file leaves open.
 
     Raises:
         voge.io.DataError: the file cannot be used.
@@ -82,8 +88,6 @@ def load_views(path: Path, config: RenderConfig, console: Console) -> Views:
     """
     from voge.io.cameras import load_cameras
 
-    given = config.cameras
-    size = None if config.size is None else parse_size(config.size)
     try:
         views = load_cameras(
             path,
