@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scenes import cameras, random_ellipsoids, random_like
 
 import voge
-from tests.scenes import cameras, random_ellipsoids, random_like
 from voge.settings import Backend, RenderSettings
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from scenes import cameras, random_ellipsoids, random_like
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import voge
-from tests.scenes import cameras, random_ellipsoids, random_like
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
 from voge.settings import Backend, RenderSettings

@@ -280,7 +280,7 @@ def _write_colored(folder: Path, parts: list[Any], field: _Field) -> list[Path]:
     import trimesh
 
     for part in parts:
-        colors, _ = field(np.asarray(part.vertices, np.float64), np.asarray(part.vertex_normals, np.float64))
+        colors, _ = field(np.array(part.vertices, np.float64), np.array(part.vertex_normals, np.float64))
         part.visual = trimesh.visual.ColorVisuals(part, vertex_colors=np.rint(255 * colors).astype(np.uint8))
     whole = trimesh.util.concatenate(parts)
     files = [folder / "model.ply", folder / "model.glb"]
