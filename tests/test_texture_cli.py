@@ -60,10 +60,6 @@ def _document(*arguments):
 
 
 def test_a_photo_becomes_textured_ellipsoids(folder):
-    result = (
-        run("texture", "front.png", "--pose", "front.json", "--turntable", "2", "--video", "gif") if False else None
-    )
-    assert result is None
     found = _document("front.png", "--pose", "front.json", "--turntable", "2", "video=gif", "refine=null")
     assert found["out"] == "front_texture"
     assert found["psnr"] > 30

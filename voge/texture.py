@@ -47,7 +47,7 @@ class Solving:
     """How attributes are found.
 
     On the cow and the bunny, smooth and sharp patterns, one view and six (`benchmarks/texture.py`), held-out views
-    change by less than 0.3 dB over damping 0.001 to 0.05 and smoothness 0.02 to 0.2, and by 0.05 dB over 4 to 10
+    change by less than 0.4 dB over damping 0.001 to 0.05 and smoothness 0.02 to 0.2, and by 0.1 dB over 4 to 10
     neighbours; the solver ends after some ten iterations.
     """
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from voge.symmetry import Plane
 
 _NEAREST = 4  # seen ones, weighted by 1 / distance^2: 1 and 12 are at most 0.4 dB worse on the cow and the bunny
-_REACH = 3.0  # an ellipsoid's mirror image counts as seen where a seen one is nearer than so many of its widths
+# A mirror image counts as seen where a seen ellipsoid is nearer than so many widths, of the larger of both: neighbours
+# are some three and a half apart, and up to twice as much where triangles are long.
+_REACH = 6.0
 
 
 class Fill(str, Enum):
@@ -56,7 +58,7 @@ def fill_unseen(
     seen: Tensor,
     share: Tensor,
     plane: Plane | None = None,
-    reach: Tensor | None = None,
+    widths: Tensor | None = None,
 ) -> Tensor:
     """Features (N, C) blended with those of others that are seen better.
 
@@ -66,12 +68,13 @@ def fill_unseen(
         seen: (N,) bool, at least one.
         share: (N,) of each ellipsoid's own features, 0 to 1; the rest comes from the nearest seen ones.
         plane: of symmetry: the rest comes from the mirror image where that is seen.
-        reach: (N,) widths of the ellipsoids, with a plane only: how far from the mirror image is still near it.
+        widths: (N,) of the ellipsoids, with a plane only: they tell how far from the mirror image is still near it.
     """
     others = Sources.around(means, means, seen).of(features)
     if plane is not None:
-        if reach is None:
-            raise ValueError("a plane needs the ellipsoids' widths: give reach")
+        if widths is None:
+            raise ValueError("a plane needs the ellipsoids' widths")
         mirrored = Sources.around(plane.mirror(means), means, seen)
-        others = torch.where((mirrored.distance <= _REACH * reach)[:, None], mirrored.of(features), others)
+        reach = _REACH * torch.maximum(widths, widths[mirrored.index[:, 0]])
+        others = torch.where((mirrored.distance <= reach)[:, None], mirrored.of(features), others)
     return torch.lerp(others, features, share[:, None])
