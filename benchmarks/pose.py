@@ -1,0 +1,220 @@
+"""Category-level poses on the synthetic benchmark: the tables of docs/pose.md.
+
+    python benchmarks/pose.py --out runs/pose --workers 16                       # makes data, trains, estimates
+    python benchmarks/pose.py --out runs/pose --seeds 0,1,2 --aggregations exact,sorted,paper
+
+Needs torch, numpy, scipy, safetensors, pillow, trimesh and, to make the data, embreex. Parts that are there already are
+kept: data, models and results, each in the folder --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from voge.cameras import Cameras
+from voge.convert import MeshMethod
+from voge.pose import synth
+from voge.pose.crops import Framing
+from voge.pose.data import LEVELS, DataSet, open_data
+from voge.pose.estimate import Estimation, Estimator
+from voge.pose.evaluate import Prediction, predict, summarise
+from voge.pose.metrics import table
+from voge.pose.model import Category, PoseModel, Shape, load_model
+from voge.pose.refine import Block, Method, Refinement
+from voge.pose.train import Trainer, Training, prepare
+from voge.settings import Aggregation, RenderSettings
+
+RENDERING = {
+    "exact": RenderSettings(),
+    "sorted": RenderSettings(aggregation=Aggregation.sorted),
+    "paper": RenderSettings(aggregation=Aggregation.paper),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--categories", default="aeroplane,car,chair")
+    parser.add_argument("--train", type=int, default=1000)
+    parser.add_argument("--test", type=int, default=300)
+    parser.add_argument("--zoom", type=float, default=1.0, help="pictures so many times as large")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--aggregations", default="exact", help="of training and estimation alike")
+    parser.add_argument("--refinements", default="lm", help="of none, lm, adam")
+    parser.add_argument("--epochs", type=float, default=40)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--size", type=float, default=0.4, help="of the crops")
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--shape", default="cuboid", choices=[s.value for s in Shape])
+    parser.add_argument("--extractor", default="compact")
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--channels", type=int, default=128)
+    parser.add_argument("--levels", default=",".join(LEVELS))
+    parser.add_argument("--limit", type=int, default=None, help="test images a category and level")
+    parser.add_argument("--table4", action="store_true", help="also train and estimate the ablations of table 4")
+    parser.add_argument("--speed", action="store_true", help="also time one picture of 256 x 672")
+    arguments = parser.parse_args()
+    torch.backends.cudnn.benchmark = True
+    say(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {device_name(arguments.device)}")
+    data = make_data(arguments)
+    results: dict[str, dict] = {}
+    for seed in map(int, arguments.seeds.split(",")):
+        for aggregation in arguments.aggregations.split(","):
+            settings = training(arguments, seed, RENDERING[aggregation])
+            model = trained(data, settings, arguments, f"{aggregation}_{seed}")
+            for refinement in arguments.refinements.split(","):
+                how = Estimation(settings=RENDERING[aggregation], refinement=Refinement(method=Method(refinement)))
+                name = f"{aggregation}_{seed}_{refinement}"
+                results[name] = evaluated(data, model, how, arguments, name)
+    if arguments.table4:
+        for name, settings, how in table4(arguments):
+            results[name] = evaluated(data, trained(data, settings, arguments, name), how, arguments, name)
+    if arguments.speed:
+        results["speed"] = speed(model, torch.device(arguments.device))
+    spread(results, arguments)
+    (arguments.out / "results.json").write_text(json.dumps(results, indent=1))
+
+
+def make_data(arguments: argparse.Namespace) -> DataSet:
+    """The synthetic set, where it is not there yet."""
+    zoom = arguments.zoom
+    settings = synth.Synthesis(
+        categories=arguments.categories.split(","), train=arguments.train, test=arguments.test,
+        width=round(320 * zoom), height=round(256 * zoom), focal=1100 * zoom,
+    )  # fmt: skip
+    root = arguments.out / "data"
+    work = [job for job in synth.jobs(settings) if not synth.is_made(root, job)]
+    started = time.perf_counter()
+    made = sum(1 for _ in synth.write_images(root, settings, work, arguments.workers))
+    synth.write_frame(root, settings)
+    say(f"data: {made} images made in {time.perf_counter() - started:.1f} s")
+    return open_data(root)
+
+
+def training(arguments: argparse.Namespace, seed: int, settings: RenderSettings) -> Training:
+    return Training(
+        extractor=arguments.extractor, pretrained=arguments.extractor == "efficientnet", width=arguments.width,
+        channels=arguments.channels, shape=Shape(arguments.shape), count=arguments.count, size=arguments.size,
+        epochs=arguments.epochs, batch=arguments.batch, rate=arguments.rate, workers=arguments.workers, seed=seed,
+        settings=settings,
+    )  # fmt: skip
+
+
+def trained(data: DataSet, settings: Training, arguments: argparse.Namespace, name: str) -> PoseModel:
+    """The model of these settings, trained where it is not there yet."""
+    path = arguments.out / "models" / f"{name}.safetensors"
+    device = torch.device(arguments.device)
+    if not path.exists():
+        started = time.perf_counter()
+        trainer = Trainer(prepare(data, settings, arguments.categories.split(",")), settings, device)
+        prepared = time.perf_counter() - started
+        for step in trainer.run():
+            if step.number % 100 == 0 or step.number == trainer.steps:
+                rate = step.number / (time.perf_counter() - started - prepared)
+                say(f"{name}: step {step.number} of {trainer.steps}, {rate:.1f} a second, {step.values()}")
+        trainer.model().save(path)
+        say(f"{name}: trained in {time.perf_counter() - started:.1f} s, {prepared:.1f} s of them reading labels")
+    return load_model(path).to(device)
+
+
+def evaluated(data: DataSet, model: PoseModel, how: Estimation, arguments: argparse.Namespace, name: str) -> dict:
+    """Figures of all levels, and the seconds that it took."""
+    made: list[Prediction] = []
+    started, images = time.perf_counter(), 0
+    for category in model.categories.values():
+        estimator = Estimator(model.network, category, how)
+        for level in arguments.levels.split(","):
+            items = data.items(category.name, "val", level)[: arguments.limit]
+            made += predict(estimator, items, 64, arguments.workers)
+            images += len(items)
+    seconds = time.perf_counter() - started
+    say(f"\n{name}: {images} images in {seconds:.1f} s, {1000 * seconds / images:.1f} ms an image, reading included")
+    for level, rows in summarise(made).items():
+        say(f"{level}\n{table(rows)}")
+    figures = {level: {c: row.document() for c, row in rows.items()} for level, rows in summarise(made).items()}
+    return {"levels": figures, "images": images, "seconds": seconds}
+
+
+def table4(arguments: argparse.Namespace):
+    """Names, trainings and estimations of the paper's ablations; all by Adam with the paper's aggregation."""
+    seed = int(arguments.seeds.split(",")[0])
+    adam = Refinement(method=Method.adam)
+    for zeta in (0.2, 0.4, 0.5, 0.6, 0.8):
+        settings = replace(
+            training(arguments, seed, RENDERING["paper"]), method=MeshMethod.vertex, coverage=zeta, filter=0
+        )
+        yield f"coverage_{zeta}", settings, Estimation(settings=RENDERING["paper"], refinement=adam, filter=0)
+        if zeta == 0.5:
+            for block in (Block.transmittance, Block.density):
+                how = Estimation(settings=RENDERING["paper"], filter=0, refinement=replace(adam, block=block))
+                yield f"block_{block.value}", settings, how
+
+
+def speed(model: PoseModel, device: torch.device) -> dict[str, float]:
+    """Seconds for one picture of 256 x 672 with 144 starts, after a first one: coarse, refined, and all at once."""
+    category = model.categories.get("car") or next(iter(model.categories.values()))
+    framing = Framing(672, 256)
+    wide = Category(category.name, category.ellipsoids, category.clutter, framing)
+    image = torch.rand(1, 3, 256, 672)
+    viewmat = torch.eye(4)[None].clone()
+    viewmat[0, 2, 3] = framing.distance
+    cameras = Cameras(viewmat, framing.intrinsics.float()[None], 672, 256)
+    found = {}
+    for name, how in {
+        "coarse": Estimation(candidates=1, refinement=Refinement(method=Method.none)),
+        "coarse + lm": Estimation(),
+        "coarse + adam 300": Estimation(refinement=Refinement(method=Method.adam)),
+    }.items():
+        estimator = Estimator(model.network, wide, how)
+        estimator(image, cameras)
+        times = []
+        for _ in range(5 if device.type == "cuda" else 2):
+            started = time.perf_counter()
+            estimator(image, cameras)
+            times.append(time.perf_counter() - started)
+        found[name] = statistics.median(times)
+        say(f"{name}: {found[name]:.4f} s")
+    estimator = Estimator(model.network, wide, Estimation())
+    started = time.perf_counter()
+    estimator(image, cameras)
+    found["first picture, templates included"] = time.perf_counter() - started
+    say(f"first picture of a category, its 144 templates traced: {found['first picture, templates included']:.4f} s")
+    return found
+
+
+def spread(results: dict[str, dict], arguments: argparse.Namespace) -> None:
+    """Mean and standard deviation over seeds of each aggregation and refinement."""
+    seeds = arguments.seeds.split(",")
+    for refinement in arguments.refinements.split(","):
+        for aggregation in arguments.aggregations.split(","):
+            runs = [results[f"{aggregation}_{seed}_{refinement}"]["levels"] for seed in seeds]
+            for level in runs[0]:
+                cells = []
+                for figure in ("acc_pi_6", "acc_pi_18", "median_deg"):
+                    values = [run[level]["mean"][figure] for run in runs]
+                    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+                    cells.append(f"{figure} {statistics.mean(values):6.2f} +- {deviation:.2f}")
+                say(f"{aggregation:8} {refinement:5} {level}  " + "  ".join(cells))
+
+
+def device_name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{torch.get_num_threads()} threads"
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
