@@ -182,6 +182,44 @@ class PoseEstimateConfig:
         return Estimation(**{**_shared(self, Estimation), "refinement": Refinement(**values)})
 
 
+@dataclass(kw_only=True)
+class MatchConfig:
+    """voge match."""
+
+    inputs: list[str]
+    out: str | None
+    features: str
+    model: str | None
+    shape: Shape
+    count: int
+    size: float
+    filter: float
+    delta: list[float]
+    top: int
+    categories: list[str] | None
+    split: str
+    anchors: int
+    limit: int | None
+    batch: int
+    workers: int
+    device: str
+    settings: RenderSettings = field(default_factory=RenderSettings)
+
+    def __post_init__(self) -> None:
+        rules = {
+            "delta": (len(self.delta) > 0, "must have at least one angle"),
+            "size": (self.size > 0, "must be positive"),
+            "filter": (self.filter >= 0, "must be at least 0"),
+            **{
+                name: (getattr(self, name) is None or getattr(self, name) >= 1, "must be at least 1")
+                for name in ("top", "count", "anchors", "limit", "batch", "workers")
+            },
+        }
+        for name, (holds, rule) in rules.items():
+            if not holds:
+                raise ValueError(f"{name} {rule}, got {getattr(self, name)}")
+
+
 def _shared(config: Any, kind: type) -> dict[str, Any]:
     """The values of a configuration that a dataclass of the library has under the same names."""
     values = {f.name: getattr(config, f.name) for f in fields(kind) if hasattr(config, f.name)}

@@ -80,6 +80,18 @@ class PoseModel:
         return replace(self, network=network, categories={k: c.to(device) for k, c in self.categories.items()})
 
 
+def holds_model(path: Path) -> bool:
+    """Whether a path is a run of `voge pose train`, or a file of its kind."""
+    from safetensors import SafetensorError, safe_open
+
+    path = path / "model.safetensors" if path.is_dir() else path
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _HEADER in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def load_model(path: Path) -> PoseModel:
     """Read a model, or the one in a run's folder.
 

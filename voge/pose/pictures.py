@@ -24,6 +24,7 @@ Array = NDArray[Any]
 
 SAMPLES = 2  # rays along each side of a pixel
 CUTOUT = 112  # pixels a side of an occluder's picture, before it is scaled
+TRIES = 200  # to hide the wanted share of an object
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,11 +106,11 @@ def occlude(
     """
     whole = visible.sum()
     rows, columns = np.nonzero(visible)
-    extent = math.sqrt(whole)
-    for _ in range(60):
+    extent = math.sqrt(np.ptp(rows) * np.ptp(columns))  # of the box: legs and wings leave much of it empty
+    for _ in range(TRIES):
         changed, hidden = picture, np.zeros_like(visible)
         for _ in range(4):
-            thing = _fit(things[int(random.integers(len(things)))], int(extent * random.uniform(0.5, 1.6)), random)
+            thing = _fit(things[int(random.integers(len(things)))], int(extent * random.uniform(0.3, 1.3)), random)
             at = random.integers(len(rows))
             place = (int(rows[at]) - len(thing.alpha) // 2, int(columns[at]) - len(thing.alpha) // 2)
             changed, hidden = _paste(changed, hidden, thing, place)
