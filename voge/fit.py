@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from voge import growth, ops, regularisers
-from voge.cameras import Cameras, Rays
+from voge.cameras import CameraModel, Cameras, Rays
 from voge.captures import Capture
 from voge.ellipsoids import Ellipsoids
 from voge.fit_settings import Background, FitSettings, Part
@@ -24,7 +24,8 @@ from voge.following import Follower
 from voge.losses import COLOR_LOSSES, SILHOUETTE_LOSSES, dissimilarity
 from voge.optimise import Optimiser, Rate, Step, Variable
 from voge.parameters import ellipsoid_variables, moved_cameras, to_ellipsoids
-from voge.starts import Start, enclosed, sphere
+from voge.pose.sampling import widened
+from voge.starts import Start, border_color, enclosed, sphere
 
 RAYS_KEPT = 2**26  # rays of fixed cameras that are computed once: 1.6 GB at most
 NAMES = {
@@ -86,13 +87,15 @@ class Fitting:
             start = Start(start, None)
         device = captures[0].images.device
         self.settings, self.captures = settings, list(captures)
-        self.base = start.ellipsoids.to(torch.float32).to(device).detach()
+        # Without extras: normals and the like are the start's alone.
+        self.base = replace(start.ellipsoids, extra={}).to(torch.float32).to(device).detach()
         if self.base.features is None:
             self.base = replace(self.base, features=torch.full_like(self.base.means, 0.5))
         self.faces = None if start.faces is None else start.faces.to(device)
         self.center = self.base.means.mean(0)
         self.unit = float((self.base.means - self.center).square().sum(1).mean().sqrt())
         self.levels = self._levels()
+        self._cells = [self._cell([capture for capture, _ in level]) for level in self.levels]
         self.follower: Follower | None = None
         if self.faces is not None and settings.surface.until > 0 and Part.means in settings.optimize:
             self.follower = Follower(self.base, self.faces, settings.surface, settings.steps)
@@ -110,8 +113,8 @@ class Fitting:
         return Fitted(self.ellipsoids(), [_detached(c) for c in cameras], self.background().detach())
 
     def ellipsoids(self) -> Ellipsoids:
-        """The present set, without gradient history."""
-        return self._present(self.optimiser.done).detach()
+        """The present set as full-sized pictures see it, filter included, without gradient history."""
+        return widened(self._present(self.optimiser.done), self._cells[0], self.settings.filter).detach()
 
     def background(self) -> Tensor:
         """(3,) what is behind the object when pictures are shown: of `random`, the middle grey."""
@@ -184,17 +187,18 @@ class Fitting:
     def _picture_terms(self, ellipsoids: Ellipsoids, step: int) -> dict[str, Tensor]:
         """Means over the views of this step, unweighted."""
         settings = self.settings
-        level = self.levels[-1 if step < settings.coarse.until * settings.steps else 0]
+        size = -1 if step < settings.coarse.until * settings.steps else 0
+        seen = widened(ellipsoids, self._cells[size], settings.filter)
         total = sum(map(len, self.captures))
         count = min(settings.views_per_step, total)
         chosen = torch.randperm(total, generator=self.optimiser.generator)[:count].sort().values
         terms: dict[str, Tensor] = {}
         first = 0
-        for i, (capture, rays) in enumerate(level):
+        for i, (capture, rays) in enumerate(self.levels[size]):
             rows = chosen[(chosen >= first) & (chosen < first + len(capture))] - first
             first += len(capture)
             if len(rows):
-                for name, term in self._compare(ellipsoids, i, capture, rays, rows).items():
+                for name, term in self._compare(seen, i, capture, rays, rows).items():
                     share = term * (len(rows) / count)
                     terms[name] = terms[name] + share if name in terms else share
         return terms
@@ -263,7 +267,7 @@ class Fitting:
             self.pull = self.pull + gradient.norm(dim=1)
         if done % plan.every or not plan.start * steps < done <= plan.until * steps or gradient is None:
             return
-        present = self.ellipsoids()
+        present = self._present(done).detach()
         change = growth.grow(
             present, self.pull, budget=plan.budget, share=plan.share, least_opacity=plan.least_opacity,
             generator=self.optimiser.generator,
@@ -312,6 +316,13 @@ class Fitting:
         keep = not self.moves_cameras and count <= RAYS_KEPT
         return [[(capture, capture.cameras.rays() if keep else None) for capture in level] for level in sizes]
 
+    def _cell(self, captures: Sequence[Capture]) -> float:
+        """The side of a pixel at the object's distance, world units: the median over the views."""
+        away = torch.cat([(capture.cameras.centers - self.center).norm(dim=1) for capture in captures])
+        focal = torch.cat([capture.cameras.Ks[:, 0, 0] for capture in captures])
+        parallel = torch.tensor([c.cameras.model is CameraModel.orthographic for c in captures for _ in range(len(c))])
+        return float(torch.where(parallel.to(away.device), 1 / focal, away / focal).median())
+
     def _variables(self) -> dict[str, Variable]:
         """What is optimised, with its rates."""
         settings, rates = self.settings, self.settings.rates
@@ -333,7 +344,9 @@ class Fitting:
         if Part.centers in settings.optimize:
             variables["centers"] = Variable(zeros(2), rates.centers)
         if settings.background is Background.learned:
-            variables["raw_background"] = Variable(zeros(3), rates.background)
+            variables["raw_background"] = Variable(
+                border_color(self.captures).clamp(0.01, 0.99).logit(), rates.background
+            )
         centers = torch.cat([capture.cameras.centers for capture in self.captures])
         self._away = float((centers - self.center).norm(dim=1).median())
         return variables

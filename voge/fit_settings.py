@@ -153,6 +153,7 @@ class FitSettings:
     background: Background = Background.black
     color_loss: ColorLoss = ColorLoss.squared
     silhouette_loss: SilhouetteLoss = SilhouetteLoss.squared
+    filter: float = 0.25  # blur of the ellipsoids, pixels (`widened`): tighter ones fall between the rays
     neighbours: int = 8  # of an ellipsoid, for the regularisers; a regular surface has 6
     neighbours_every: int = 25  # steps between two graphs of neighbours
     seed: int = 0
@@ -169,6 +170,8 @@ class FitSettings:
             object.__setattr__(self, name, kind(getattr(self, name)))
         if not self.optimize:
             raise ValueError(f"optimize must name at least one of {', '.join(p.value for p in Part)}")
+        if not 0 <= self.filter < float("inf"):
+            raise ValueError(f"filter must be at least 0 pixels and finite, got {self.filter}")
         for name in ("steps", "views_per_step", "neighbours", "neighbours_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

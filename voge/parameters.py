@@ -13,6 +13,7 @@ from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
 
 LEAST_DENSITY = 1e-4  # where optimising starts from a density of 0: softplus never reaches it
+LOG_SCALES = (-30.0, 30.0)  # float32 has no exponential far beyond
 LEAST_COLOR = 1e-3  # colours start at least this far from 0 and 1, where a logistic curve has no slope
 
 
@@ -40,7 +41,7 @@ def to_ellipsoids(variables: Mapping[str, Tensor], base: Ellipsoids) -> Ellipsoi
     return replace(
         base,
         means=variables.get("means", base.means),
-        scales=variables["log_scales"].exp() if "log_scales" in variables else base.scales,
+        scales=variables["log_scales"].clamp(*LOG_SCALES).exp() if "log_scales" in variables else base.scales,
         quats=variables.get("quats", base.quats),
         density=torch.nn.functional.softplus(variables["raw_density"]) if "raw_density" in variables else base.density,
         features=base.features if colors is None else colors.sigmoid(),

@@ -15,6 +15,8 @@ from voge.convert import from_mesh
 from voge.ellipsoids import Ellipsoids
 
 GREY = 0.5
+DIFFERENT = 0.1  # from the border's colour, in any channel
+INSIDE = 0.6  # of the radius
 
 
 class Start(NamedTuple):
@@ -44,7 +46,8 @@ def sphere(count: int, radius: float = 1.0, center: Sequence[float] = (0, 0, 0))
 def enclosed(captures: Sequence[Capture]) -> tuple[tuple[float, float, float], float]:
     """The middle and the radius of a sphere that is about as large as what the cameras look at.
 
-    The middle is nearest to all optical axes; the radius is what the masks cover, or half of what the pictures do.
+    The middle is nearest to all optical axes; the radius is what the masks cover, or without masks a part of what
+    differs from the pictures' borders.
 
     Raises:
         ValueError: the optical axes are parallel, or all cameras look away from where they meet.
@@ -59,16 +62,28 @@ def enclosed(captures: Sequence[Capture]) -> tuple[tuple[float, float, float], f
     away = ((middle - centers) * forwards).sum(1)
     if not (away > 0).any():
         raise ValueError("all cameras look away from where their axes meet")
-    radii = torch.cat([_seen_radii(c) for c in captures]) * away
+    background = border_color(captures)
+    radii = torch.cat([_seen_radii(c, background) for c in captures]) * away
     x, y, z = middle.tolist()
     return (x, y, z), float(radii[away > 0].median())
 
 
-def _seen_radii(capture: Capture) -> Tensor:
-    """Radius at distance 1 of a disc as large as each view's mask, or with half the picture's shorter side."""
+def border_color(captures: Sequence[Capture]) -> Tensor:
+    """(3,) the median colour of the pictures' outermost pixels: that of a plain background."""
+    edges = []
+    for capture in captures:
+        images = capture.images
+        edges += [images[:, [0, -1]].reshape(-1, 3), images[:, :, [0, -1]].reshape(-1, 3)]
+    return torch.cat(edges).median(0).values
+
+
+def _seen_radii(capture: Capture, background: Tensor) -> Tensor:
+    """Radius at distance 1 of a disc as large as the object is in each view."""
     focal = capture.cameras.Ks[:, 0, 0].double().cpu()
-    if capture.masks is None:
-        pixels = torch.full_like(focal, min(capture.cameras.width, capture.cameras.height) / 4)
+    if capture.masks is not None:
+        area = capture.masks.double().sum((1, 2))
     else:
-        pixels = (capture.masks.double().sum((1, 2)).cpu() / math.pi).sqrt()
-    return pixels / focal
+        different = (capture.images - background).abs().amax(-1) > DIFFERENT
+        # Without masks the sphere begins inside: what is outside the object learns the background's colour and stays.
+        area = INSIDE**2 * different.double().sum((1, 2))
+    return (area.cpu() / math.pi).sqrt() / focal

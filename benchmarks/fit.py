@@ -1,0 +1,184 @@
+"""What each part of the fitting recipe is worth, and what a step costs: the tables of docs/fit.md.
+
+    python benchmarks/fit.py cow.obj                                # the recipe
+    python benchmarks/fit.py cow.obj --rows ablation --steps 600 --size 64 --seeds 2
+    python benchmarks/fit.py cow.obj --save targets.safetensors     # ray-cast pictures, for a machine without Embree
+    python benchmarks/fit.py targets.safetensors --device cuda --rows ablation
+    python benchmarks/fit.py targets.safetensors --row "weights.overlap=1e-4 surface.smoothing=10"
+
+Held-out views are ten from random directions at the same distance; `unseen` are five of the side that the sweep of
+cameras never faces. Times: seconds of the whole loop, and CPU milliseconds a step (all threads).
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import torch
+import trimesh
+from safetensors.torch import load_file, save_file
+
+from voge import metrics
+from voge.captures import Capture
+from voge.evaluate import score, summary
+from voge.fit import Fitting
+from voge.fit_settings import FitSettings
+from voge.io.meshes import load_geometry
+from voge.optimise import Rate
+from voge.starts import Start, sphere
+from voge.targets import Sweep, photograph, to_size_one
+
+THRESHOLD = 0.05  # of the F-score, on an object of size 1
+REGULARISERS = "weights.tangency=0 weights.flatness=0 weights.roundness=0 weights.agreement=0"
+ABLATION = {
+    "the recipe": "",
+    "without any regulariser": REGULARISERS + " weights.feature_agreement=0",
+    "without tangency": "weights.tangency=0",
+    "without flatness": "weights.flatness=0",
+    "without feature agreement": "weights.feature_agreement=0",
+    "with overlap 1e-4": "weights.overlap=1e-4",
+    "with agreement 0.01": "weights.agreement=0.01",
+    "with roundness 0.001": "weights.roundness=1e-3",
+    "with size agreement 0.001": "weights.size_agreement=1e-3",
+    "with spacing agreement 0.003": "weights.spacing_agreement=3e-3",
+    "with Laplacian 0.01": "weights.laplacian=0.01",
+    "with opacity entropy 0.001": "weights.opacity_entropy=1e-3",
+    "with the mesh's three losses": "weights.mesh_edges=0.1 weights.mesh_laplacian=0.1 weights.mesh_normals=0.01",
+    "smoothing 0": "surface.smoothing=0",
+    "smoothing 1": "surface.smoothing=1",
+    "smoothing 10": "surface.smoothing=10",
+    "shapes follow to the end": "surface.until=1",
+    "shapes follow to 80 %": "surface.until=0.8",
+    "free from the first step": "surface.until=0",
+    "thin from the first step": "surface.thickness=[0.05,0.05] surface.width=[0.75,0.75]",
+    "full size from the first step": "coarse.factor=1",
+    "quarter size first": "coarse.factor=4",
+    "one box an ellipsoid": "settings.boxes=1",
+    "absolute colours": "color_loss=absolute",
+    "silhouettes by IoU": "silhouette_loss=iou",
+    "colours alone": "weights.silhouette=0",
+    "grown to 4,000": "growth.budget=4000",
+    "start of radius 0.5": "start=0.5",
+    "fixed isotropic, free centres": "start=isotropic surface.until=0 optimize=[means,colors] " + REGULARISERS,
+}
+
+
+def changed(settings, text: str):
+    """Settings with `key=value` pairs, keys dotted."""
+    for pair in text.split():
+        key, _, value = pair.partition("=")
+        settings = _put(settings, key.split("."), value)
+    return settings
+
+
+def _put(thing, keys: list[str], text: str):
+    name, *rest = keys
+    old = getattr(thing, name)
+    if rest:
+        return replace(thing, **{name: _put(old, rest, text)})
+    if isinstance(old, Rate):
+        return replace(thing, **{name: replace(old, value=float(text))})
+    if isinstance(old, tuple):
+        entries = text.strip("[]").split(",")
+        return replace(thing, **{name: tuple(type(old[0])(entry) for entry in entries)})
+    return replace(thing, **{name: text if isinstance(old, str) else type(old)(float(text))})
+
+
+def make_targets(mesh_file: str, size: int) -> dict[str, torch.Tensor]:
+    """Pictures, masks and cameras of every group of views, and samples of the surface."""
+    mesh, sweep = to_size_one(load_geometry(mesh_file)), Sweep(size=size)
+    groups = {"train": sweep.cameras(), "held": sweep.random(10, seed=1), "unseen": sweep.unseen()}
+    tensors = {}
+    for name, cameras in groups.items():
+        taken = photograph(mesh, cameras)
+        tensors |= {f"{name}.images": taken.images, f"{name}.masks": taken.masks}
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    return tensors | {"surface": torch.from_numpy(solid.sample(100_000, seed=0)).contiguous()}
+
+
+def captures(tensors: dict[str, torch.Tensor], device: str) -> dict[str, Capture]:
+    """The groups of views."""
+    sweep = Sweep(size=tensors["train.images"].shape[1])
+    groups = {"train": sweep.cameras(), "held": sweep.random(10, seed=1), "unseen": sweep.unseen()}
+    return {
+        name: Capture(cameras, tensors[f"{name}.images"], tensors[f"{name}.masks"]).to(device)
+        for name, cameras in groups.items()
+    }
+
+
+def begin(kind: str) -> Start:
+    """The sphere of 2,562: of a radius, or of isotropic kernels as the paper has them."""
+    if kind != "isotropic":
+        return sphere(2562, float(kind))
+    made = sphere(2562).ellipsoids
+    wide = made.scales[:, :2].prod(1).sqrt()[:, None].expand(-1, 3).clone()
+    return Start(replace(made, scales=wide, density=torch.ones_like(made.density)), None)
+
+
+def measure(text: str, views: dict[str, Capture], surface: torch.Tensor, steps: int, seed: int) -> dict[str, float]:
+    """One fit and its figures."""
+    pairs = text.split()
+    kind = next((pair.removeprefix("start=") for pair in pairs if pair.startswith("start=")), "1")
+    plan = changed(FitSettings(steps=steps, seed=seed), " ".join(p for p in pairs if not p.startswith("start=")))
+    fitting = Fitting([views["train"]], begin(kind), plan)
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in fitting.steps():
+        pass
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    made, black = fitting.ellipsoids(), fitting.background() * 0
+    found = {name: summary(score(made, [group], black, plan.settings)) for name, group in views.items()}
+    shape = metrics.shape_error(made.means, surface, THRESHOLD)
+    return {
+        "IoU": found["held"]["iou"],
+        "worst": found["held"]["iou_worst"],
+        "PSNR": found["held"]["psnr_object"],
+        "IoU unseen": found["unseen"]["iou"],
+        "PSNR unseen": found["unseen"]["psnr_object"],
+        "IoU train": found["train"]["iou"],
+        "Chamfer": shape.chamfer,
+        "to surface": shape.accuracy,
+        "F-score": shape.f_score,
+        "seconds": wall,
+        "CPU ms/step": 1e3 * cpu / steps,
+        "ellipsoids": len(made),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", help="a mesh, or what --save wrote")
+    parser.add_argument("--save", metavar="FILE", help="write the pictures and stop")
+    parser.add_argument("--rows", choices=["recipe", "ablation"], default="recipe")
+    parser.add_argument("--row", action="append", default=[], metavar="KEY=VALUE...", help="another recipe")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--size", type=int, default=128, help="pixels a side, of a mesh's pictures")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    given = parser.parse_args()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    saved = Path(given.source).suffix == ".safetensors"
+    tensors = load_file(given.source) if saved else make_targets(given.source, given.size)
+    if given.save:
+        save_file(tensors, given.save)
+        return
+    rows = {"the recipe": ""} if given.rows == "recipe" else dict(ABLATION)
+    rows = {text: text for text in given.row} or rows
+    views = captures(tensors, given.device)
+    if given.device.startswith("cuda"):  # context and kernels are loaded before the clock starts
+        measure("", views, tensors["surface"], 20, 0)
+    heading = None
+    for name, text in rows.items():
+        runs = [measure(text, views, tensors["surface"], given.steps, seed) for seed in range(given.seeds)]
+        if heading is None:
+            heading = list(runs[0])
+            print("| | " + " | ".join(heading) + " |\n|---|" + "---|" * len(heading))
+        means = [fmean(run[key] for run in runs) for key in heading]
+        print(f"| {name} | " + " | ".join(f"{value:.4g}" for value in means) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
