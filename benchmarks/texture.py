@@ -2,6 +2,7 @@
 
     python benchmarks/texture.py cow.obj bunny.off
     python benchmarks/texture.py cow.obj --memory 5048
+    python benchmarks/texture.py cow.obj --command
 
 Each mesh is centred, scaled so that its largest coordinate is 1, and seen from distance 2.7 in pictures of 256 x 256
 pixels, focal length 240, cast with 3 x 3 rays a pixel. Colours are those of `fidelity.py`: sines of the 3D point,
@@ -15,22 +16,33 @@ ellipsoids that the input shows, `all` everywhere, with the rest filled from the
 
 --memory N: peak memory of extracting 64 channels from one picture with N ellipsoids, beyond what the picture, the
 ellipsoids and the libraries take; the same for the gradients of voge.sample.
+
+--command: `voge texture` from start to end, with the mesh's own texture: PSNR of the re-render of a photo of 640 x 480
+pixels by number of ellipsoids, and time and peak memory with a photo of 1632 x 1224 and a mesh of 50,000 vertices.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
+import subprocess
+import sys
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+import trimesh
 from fidelity import centred, pattern, psnr, views
 from torch import Tensor
 
 import voge
 from voge.convert import from_mesh
+from voge.io.images import write_png
 from voge.io.meshes import Mesh, load_geometry
 from voge.mesh_render import MeshPictures, render_mesh
 from voge.resample import resample
@@ -58,11 +70,16 @@ def main() -> None:
     parser.add_argument("--pattern", choices=("sines", "checker"), default="sines")
     parser.add_argument("--matte", action="store_true", help="transparent pictures in place of a white background")
     parser.add_argument("--memory", type=int, help="measure memory with so many ellipsoids instead")
+    parser.add_argument("--command", action="store_true", help="measure the command instead")
     parser.add_argument("--sweep", action="store_true", help="other dampings, smoothnesses and neighbours as well")
     options = parser.parse_args()
     if options.memory:
         for path in options.mesh:
             memory(path, options.memory)
+        return
+    if options.command:
+        for path in options.mesh:
+            command(path)
         return
     colors = pattern if options.pattern == "sines" else checker
     print("| set | 1 view: same | new, seen | new, all | 6 views: same | between, all | CPU s |")
@@ -158,6 +175,48 @@ def memory(path: Path, count: int) -> None:
     voge.sample(camera, image, ellipsoids=replace(ellipsoids, means=means)).features.square().sum().backward()
     print(f"{len(ellipsoids)} ellipsoids, {SIZE} x {SIZE} x 64: extract {extraction - before:.0f} MB, ", end="")
     print(f"sample with gradients {peak() - before:.0f} MB, whole process {peak():.0f} MB")
+
+
+def command(path: Path) -> None:
+    """Run voge texture on ray-cast photos; see the module's text."""
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        mesh = load_geometry(path)
+        pose = photo(mesh, path.resolve(), work / "small.png", 640, 480)
+        for options in (["refine=null"], ["--count", "8000"], []):
+            found, _, _ = run(
+                [str(work / "small.png"), "--pose", str(pose), "--turntable", "0", *options], work / "out"
+            )
+            print(f"640 x 480, {found['ellipsoids']} ellipsoids: re-render {found['psnr']} dB", flush=True)
+        fine = resample(mesh, 50_000)
+        trimesh.Trimesh(fine.vertices, fine.faces, process=False).export(work / "fine.ply")
+        pose = photo(mesh, work / "fine.ply", work / "large.png", 1632, 1224)
+        found, seconds, spent = run([str(work / "large.png"), "--pose", str(pose)], work / "out")
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"1632 x 1224, {found['ellipsoids']} ellipsoids: re-render {found['psnr']} dB, {seconds:.1f} s, ", end="")
+        print(f"{spent:.1f} s of CPU with {torch.get_num_threads()} threads, peak {children:.0f} MB")
+
+
+def photo(mesh: Mesh, model: Path, path: Path, width: int, height: int) -> Path:
+    """Write a picture of the mesh on grey and its pose.json, which names the model; returns the latter."""
+    middle = ((mesh.vertices.min(0) + mesh.vertices.max(0)) / 2).tolist()
+    distance = 2.4 * float(np.abs(mesh.vertices - middle).max())
+    K = voge.intrinsics(width, height, focal=1.6 * height)
+    camera = voge.Cameras(voge.orbit(230.0, 15.0, distance, at=middle)[None], K[None], width, height)
+    write_png(path, render_mesh(mesh, camera).over(torch.full((3,), 0.5))[0])
+    pose = {"azimuth": 230, "elevation": 15, "distance": distance, "at": middle}
+    document = {"model": str(model), "camera": {"width": width, "height": height, "fx": 1.6 * height}, "pose": pose}
+    path.with_suffix(".json").write_text(json.dumps(document))
+    return path.with_suffix(".json")
+
+
+def run(arguments: list[str], out: Path) -> tuple[dict[str, Any], float, float]:
+    """The command's document, its wall time and its CPU time, in seconds."""
+    spent = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])  # noqa: E731
+    start, before = time.perf_counter(), spent()
+    words = [sys.executable, "-m", "voge_cli", "texture", *arguments, "-o", str(out), "--overwrite", "--json", "-q"]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout), time.perf_counter() - start, spent() - before
 
 
 def peak() -> float:

@@ -23,6 +23,7 @@ from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
 from voge.identity import bands
 from voge.inversion import Sparse, System
+from voge.pictures import GREY
 from voge.render import trace
 from voge.settings import RenderSettings
 from voge.symmetry import Plane
@@ -152,7 +153,7 @@ def extract(
 
 
 def filled(
-    ellipsoids: Ellipsoids, extracted: Extracted, fill: Fill, plane: Plane | None = None, *, grey: float = 0.75
+    ellipsoids: Ellipsoids, extracted: Extracted, fill: Fill, plane: Plane | None = None, *, grey: float = GREY
 ) -> Tensor:
     """Features (N, C) for all ellipsoids, those that no picture shows included.
 

@@ -206,7 +206,10 @@ def _textured(
     bare: Ellipsoids, extracted: Extracted, taken: list[Taken], config: TextureConfig, console: Console
 ) -> tuple[Ellipsoids, dict[str, Any]]:
     """The ellipsoids with their attributes, and what there is to tell of them."""
+    import torch
+
     from voge.color import ColorSpace, linear_to_srgb, srgb_to_linear
+    from voge.pictures import GREY
     from voge.texture import filled
     from voge.unseen import Fill
 
@@ -215,7 +218,9 @@ def _textured(
     if linear and bare.features is not None:  # what `none` leaves
         before = replace(bare, features=srgb_to_linear(bare.features))
     plane = _plane(bare, config) if config.fill is Fill.symmetry else None
-    features = filled(before, extracted, config.fill, plane)
+    grey = torch.tensor(GREY)
+    grey = srgb_to_linear(grey) if colors and linear else grey
+    features = filled(before, extracted, config.fill, plane, grey=float(grey))
     if colors:
         features = (linear_to_srgb(features) if linear else features).clamp(0, 1)
     metadata = {
