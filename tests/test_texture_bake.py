@@ -143,3 +143,26 @@ def test_features_are_no_colours(tmp_path: Path) -> None:
     made = _ellipsoids(mesh)
     with pytest.raises(ValueError, match="must have colours"):
         bake(tmp_path / "cube.obj", replace(made, features=torch.ones(len(made), 5)), tmp_path)
+
+
+def test_parts_of_a_scene_get_a_texture_each(tmp_path: Path) -> None:
+    """Where their nodes put them."""
+    mesh = _cube(tmp_path / "cube.obj")
+    scene = trimesh.Scene()
+    scene.add_geometry(mesh.copy(), geom_name="a")
+    shift = trimesh.transformations.translation_matrix([4.0, 0, 0])
+    scene.add_geometry(mesh.copy(), geom_name="b", transform=shift)
+    scene.export(tmp_path / "two.glb")
+    first = _ellipsoids(mesh)
+    second = replace(first, means=first.means + torch.tensor([4.0, 0, 0]))
+    red, blue = (
+        replace(each, features=torch.tensor([c]).expand(len(first), 3))
+        for each, c in ((first, [1.0, 0, 0]), (second, [0.0, 0, 1]))
+    )
+    for kind in ("obj", "glb"):
+        bake(tmp_path / "two.glb", voge.ellipsoids.cat([red, blue]), tmp_path, size=64, formats=(kind,))
+        again = trimesh.load_scene(tmp_path / f"model.{kind}", process=False)
+        for part in again.dump():
+            points, colors = _looked_up(part, 50)
+            wanted = np.where(points[:, :1] < 2, [[255, 0, 0]], [[0, 0, 255]])
+            assert np.abs(colors[:, :3].astype(int) - wanted).max() <= 2

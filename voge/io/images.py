@@ -88,22 +88,21 @@ def write_labels_png(
 
 
 def read_picture(path: str | Path) -> NDArray[np.float32]:
-    """A PNG, JPEG or WebP as (H, W, 3) in [0, 1], upright as its EXIF says; an alpha channel is put over white.
+    """A picture as (H, W, 3) in [0, 1], read as `voge.io.photos` does; an alpha channel is put over white.
 
     Raises:
         DataError: the file is missing or no picture.
     """
-    from PIL import Image, ImageOps
+    from voge.io.photos import read_pixels
 
     path = Path(path)
     if not path.is_file():
         raise DataError(path, "is a folder, not a picture" if path.is_dir() else "no such file")
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(path, f"cannot be read as a picture ({error})", "use PNG, JPEG or WebP") from error
-    return opaque(np.asarray(image)).astype(np.float32) / np.float32(255)
+    stored, _ = read_pixels(path)
+    pixels = stored.astype(np.float32) / np.float32(np.iinfo(stored.dtype).max)
+    if pixels.shape[2] == 3:
+        return pixels
+    return 1 - pixels[..., 3:] * (1 - pixels[..., :3])
 
 
 def opaque(picture: ArrayLike) -> NDArray[np.uint8]:

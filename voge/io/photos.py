@@ -57,7 +57,7 @@ def read_photo(path: str | Path) -> Photo:
     path = _checked(path)
     if path.suffix.lower() in MAP_SUFFIXES:
         return _read_map(path)
-    pixels, notes = _read_pixels(path)
+    pixels, notes = read_pixels(path)
     top = np.iinfo(pixels.dtype).max
     colors, alpha = pixels[..., :3], None
     if pixels.shape[2] == 4 and pixels[..., 3].min() < top:
@@ -72,26 +72,19 @@ def read_mask(path: str | Path) -> Tensor:
     Raises:
         DataError: the file is missing or unreadable.
     """
-    pixels, _ = _read_pixels(_checked(path))
+    pixels, _ = read_pixels(_checked(path))
     top = np.float32(np.iinfo(pixels.dtype).max)
     if pixels.shape[2] == 4 and pixels[..., 3].min() < top:
         return torch.from_numpy(pixels[..., 3] / top)
     return torch.from_numpy(pixels[..., :3].mean(2, dtype=np.float32) / top)
 
 
-def _checked(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(path, "is a folder, not a picture" if path.is_dir() else "no such file")
-    if path.suffix.lower() not in (*IMAGE_SUFFIXES, *MAP_SUFFIXES):
-        known = ", ".join((*IMAGE_SUFFIXES, *MAP_SUFFIXES))
-        raise DataError(path, f"pictures are read from {known}, not '{path.suffix}'", "convert it")
-    check_not_empty(path)
-    return path
+def read_pixels(path: Path) -> tuple[Array, tuple[str, ...]]:
+    """Pixels (H, W, 3 or 4) of a picture, uint8 or uint16, upright, sRGB; and what the user should know, a line each.
 
-
-def _read_pixels(path: Path) -> tuple[Array, tuple[str, ...]]:
-    """(H, W, 3 or 4) uint8 or uint16, upright, sRGB."""
+    Raises:
+        DataError: the file is no picture.
+    """
     from PIL import Image
 
     try:
@@ -107,6 +100,17 @@ def _read_pixels(path: Path) -> tuple[Array, tuple[str, ...]]:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(path, f"cannot be read as a picture ({error})", "use PNG, JPEG or WebP") from error
     return _upright(pixels, int(turn)), notes
+
+
+def _checked(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(path, "is a folder, not a picture" if path.is_dir() else "no such file")
+    if path.suffix.lower() not in (*IMAGE_SUFFIXES, *MAP_SUFFIXES):
+        known = ", ".join((*IMAGE_SUFFIXES, *MAP_SUFFIXES))
+        raise DataError(path, f"pictures are read from {known}, not '{path.suffix}'", "convert it")
+    check_not_empty(path)
+    return path
 
 
 def _shallow(file: Any, profile: bytes | None) -> tuple[Array, tuple[str, ...]]:
