@@ -60,7 +60,7 @@ def _document(*arguments):
 
 
 def test_a_photo_becomes_textured_ellipsoids(folder):
-    found = _document("front.png", "--pose", "front.json", "--turntable", "2", "video=gif", "refine=null")
+    found = _document("front.png", "--pose", "front.json", "--turntable", "2", "--video", "gif", "refine=null")
     assert found["out"] == "front_texture"
     assert found["psnr"] > 30
     assert 0.1 < found["seen"] < 0.6

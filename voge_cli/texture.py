@@ -70,6 +70,9 @@ def texture(
     turntable: Annotated[
         int | None, Option("--turntable", metavar="N", help="Frames of the video, 0 for none. Default: 48.")
     ] = None,
+    video: Annotated[
+        Literal["mp4", "gif", "webp"] | None, Option("--video", help="Format of the video. Default: mp4.")
+    ] = None,
     bake: Annotated[
         bool | None, Option("--bake", help="Also the mesh with its texture (OBJ, GLB), or colours at its vertices.")
     ] = None,
@@ -97,6 +100,7 @@ def texture(
         "convert.count": count,
         "novel": novel and novel.split(","),
         "turntable": turntable,
+        "video": video,
         "bake.enabled": bake,
         "device": compute.device,
         "settings.backend": compute.backend,
