@@ -26,6 +26,7 @@ from voge.optimise import Optimiser, Rate, Step, Variable
 from voge.parameters import ellipsoid_variables, moved_cameras, to_ellipsoids
 from voge.pose.sampling import widened
 from voge.starts import Start, border_color, enclosed, sphere
+from voge.viewpoints import resized
 
 RAYS_KEPT = 2**26  # rays of fixed cameras that are computed once: 1.6 GB at most
 NAMES = {
@@ -209,10 +210,12 @@ class Fitting:
         """Some views of a capture against what is rendered of them."""
         settings = self.settings
         rows = rows.to(ellipsoids.device, non_blocking=True)
-        cameras = self._cameras(index, capture.cameras, rows)
+        cameras = self._cameras(index, self._fine(capture.cameras), rows)
         some = cameras.rays() if rays is None else Rays(rays.origins[rows], rays.directions[rows])
         assert ellipsoids.features is not None
         image, alpha, _ = ops.render_rays(ellipsoids, ellipsoids.features, some, cameras, settings.settings)
+        if settings.samples > 1:
+            image, alpha = (_pooled(picture, settings.samples) for picture in (image, alpha))
         images, masks = capture.images[rows], None if capture.masks is None else capture.masks[rows]
         if masks is None or settings.background is not Background.black:
             behind = self.background()
@@ -312,9 +315,14 @@ class Fitting:
         sizes = [self.captures]
         if coarse.factor > 1 and coarse.until > 0:
             sizes.append([capture.shrunk(coarse.factor) for capture in self.captures])
-        count = sum(len(c) * c.cameras.width * c.cameras.height for c in self.captures)
+        count = self.settings.samples**2 * sum(len(c) * c.cameras.width * c.cameras.height for c in self.captures)
         keep = not self.moves_cameras and count <= RAYS_KEPT
-        return [[(capture, capture.cameras.rays() if keep else None) for capture in level] for level in sizes]
+        return [[(c, self._fine(c.cameras).rays() if keep else None) for c in level] for level in sizes]
+
+    def _fine(self, cameras: Cameras) -> Cameras:
+        """The cameras with a pixel for every ray."""
+        n = self.settings.samples
+        return cameras if n == 1 else resized(cameras, cameras.width * n, cameras.height * n)
 
     def _cell(self, captures: Sequence[Capture]) -> float:
         """The side of a pixel at the object's distance, world units: the median over the views."""
@@ -360,6 +368,12 @@ def _check(captures: Sequence[Capture], settings: FitSettings) -> None:
         raise ValueError("background random needs masks: pictures without have their own; use learned, white or black")
     if not (settings.weights.color or settings.weights.dissimilarity or (masked and settings.weights.silhouette)):
         raise ValueError("weights must have color, dissimilarity or, with masks, silhouette above 0; all are 0")
+
+
+def _pooled(picture: Tensor, n: int) -> Tensor:
+    """Means over n x n pixels of (V, H, W) or (V, H, W, C)."""
+    views, height, width, *channels = picture.shape
+    return picture.reshape(views, height // n, n, width // n, n, *channels).mean((2, 4))
 
 
 def _detached(cameras: Cameras) -> Cameras:

@@ -154,6 +154,7 @@ class FitSettings:
     color_loss: ColorLoss = ColorLoss.squared
     silhouette_loss: SilhouetteLoss = SilhouetteLoss.squared
     filter: float = 0.25  # blur of the ellipsoids, pixels (`widened`): tighter ones fall between the rays
+    samples: int = 1  # rays along each side of a pixel, whose mean it is: sharper than the filter, and as much dearer
     neighbours: int = 8  # of an ellipsoid, for the regularisers; a regular surface has 6
     neighbours_every: int = 25  # steps between two graphs of neighbours
     seed: int = 0
@@ -172,6 +173,6 @@ class FitSettings:
             raise ValueError(f"optimize must name at least one of {', '.join(p.value for p in Part)}")
         if not 0 <= self.filter < float("inf"):
             raise ValueError(f"filter must be at least 0 pixels and finite, got {self.filter}")
-        for name in ("steps", "views_per_step", "neighbours", "neighbours_every"):
+        for name in ("steps", "views_per_step", "samples", "neighbours", "neighbours_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from voge.captures import Capture
-from voge.convert import from_mesh
+from voge.convert import FLATNESS, KAPPA, OPTICAL_DEPTH, from_mesh
 from voge.ellipsoids import Ellipsoids
 
 GREY = 0.5
@@ -41,6 +41,33 @@ def sphere(count: int, radius: float = 1.0, center: Sequence[float] = (0, 0, 0))
     vertices = torch.from_numpy(np.array(mesh.vertices)) + torch.tensor(center, dtype=torch.float64)
     faces = torch.from_numpy(np.array(mesh.faces)).long()
     return Start(from_mesh(vertices, faces, colors=torch.full_like(vertices, GREY)), faces)
+
+
+def box(per_side: int = 3, radius: float = 1.0, center: Sequence[float] = (0, 0, 0)) -> Start:
+    """A cube of 6 per_side^2 flat grey ellipsoids, each for a square of a face, turned as the face is.
+
+    Args:
+        per_side: squares along an edge.
+        radius: half an edge, world units.
+        center: of the cube.
+    """
+    if per_side < 1:
+        raise ValueError(f"per_side must be at least 1, got {per_side}")
+    side = 2 * radius / per_side
+    line = (torch.arange(per_side) + 0.5) * side - radius
+    u, v = (t.reshape(-1) for t in torch.meshgrid(line, line, indexing="ij"))
+    width = KAPPA["triangle"] * side / 12**0.5  # the deviation of a square is side / sqrt(12)
+    means, scales = [], []
+    for axis in range(3):
+        for sign in (1, -1):
+            flat = torch.stack([torch.full_like(u, sign * radius), u, v], 1)
+            means.append(flat.roll(axis, 1))
+            scales.append(torch.tensor([FLATNESS * width, width, width]).roll(axis).expand_as(flat))
+    count = 6 * per_side**2
+    density = torch.full((count,), OPTICAL_DEPTH["triangle"] * side**2 / (2 * math.pi * width**2))
+    place = torch.cat(means) + torch.tensor(center, dtype=torch.float32)
+    quats = torch.tensor([1.0, 0, 0, 0]).repeat(count, 1)
+    return Start(Ellipsoids(place, torch.cat(scales), quats, density, torch.full_like(place, GREY)), None)
 
 
 def enclosed(captures: Sequence[Capture]) -> tuple[tuple[float, float, float], float]:

@@ -16,7 +16,7 @@ from voge.captures import Capture, split
 from voge.ellipsoids import Ellipsoids
 from voge.io import DataError
 from voge.io.meshes import Mesh, build_mesh, load_geometry
-from voge.starts import Start, enclosed, sphere
+from voge.starts import Start, box, enclosed, sphere
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.fit_schema import FitConfig, StartKind
@@ -24,7 +24,7 @@ from voge_cli.fit_schema import FitConfig, StartKind
 if TYPE_CHECKING:
     from voge.io.cameras import Views
 
-TEAPOT = "teapot"
+PACKAGED = ("teapot", "cuboid")
 MESHES = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off")
 _SAMPLES = 100_000  # points of a mesh's surface: 0.007 apart on an object of size 1, where the threshold is 0.05
 _RESOLUTION = 12  # of the teapot's patches: 9,000 triangles
@@ -45,7 +45,7 @@ class Inputs:
 
 def sort_input(path: str) -> dict[str, str]:
     """The configuration that an input on the command line means: cameras, or a mesh."""
-    if path == TEAPOT and not Path(path).exists():
+    if path in PACKAGED and not Path(path).exists():
         return {"mesh": path}
     return {"mesh" if Path(path).suffix.lower() in MESHES else "cameras.file": path}
 
@@ -133,10 +133,11 @@ def _from_mesh(config: FitConfig, name: str, console: Console) -> Inputs:
 
 
 def _load_mesh(name: str, console: Console) -> Mesh:
-    if name == TEAPOT and not Path(name).exists():
+    if name in PACKAGED and not Path(name).exists():
+        from voge.assets.cuboid import cuboid
         from voge.assets.teapot import teapot
 
-        vertices, faces, colors = teapot(_RESOLUTION)
+        vertices, faces, colors = teapot(_RESOLUTION) if name == "teapot" else cuboid()
         return build_mesh(vertices, faces, colors=colors)
     geometry = load_geometry(name)
     for note in geometry.notes:
@@ -156,7 +157,7 @@ def _start(
     from voge_cli.models import load_model
 
     start = config.start
-    if start.kind is StartKind.sphere:
+    if start.kind in (StartKind.sphere, StartKind.box):
         center, radius = tuple(start.center or ()) or known[0], start.radius or known[1]
         if center is None or radius is None:
             try:
@@ -165,9 +166,11 @@ def _start(
                 raise UsageError(f"{error}; give start.center and start.radius") from error
             center, radius = center or middle, radius or reach
         place = ", ".join(f"{x:.3g}" for x in center)
-        console.note(f"start: a sphere of {start.count} ellipsoids, radius {radius:.3g}, around ({place})")
+        console.note(f"start: a {start.kind.value} of {start.count} ellipsoids, radius {radius:.3g}, around ({place})")
         try:
-            return sphere(start.count, radius, center)
+            if start.kind is StartKind.sphere:
+                return sphere(start.count, radius, center)
+            return box(_per_side(start.count), radius, center)
         except ValueError as error:
             raise UsageError(f"start.{error}") from error
     assert start.file is not None
@@ -183,6 +186,14 @@ def _start(
         faces = None  # another method or count than one ellipsoid a vertex
     console.note(f"start: {len(made)} ellipsoids of {path}")
     return Start(_colored(made), faces)
+
+
+def _per_side(count: int) -> int:
+    """n of the 6 n^2 ellipsoids of a box."""
+    n = max(round((count / 6) ** 0.5), 1)
+    if 6 * n * n != count:
+        raise ValueError(f"count of a box must be 6 n^2, such as {6 * n * n}; got {count}")
+    return n
 
 
 def _colored(ellipsoids: Ellipsoids) -> Ellipsoids:

@@ -15,6 +15,7 @@ class StartKind(str, Enum):
     """What a fit starts from."""
 
     sphere = "sphere"
+    box = "box"  # a cube, a square of each face an ellipsoid
     mesh = "mesh"  # `file`: a mesh, converted by hats
     points = "points"  # `file`: points
     ellipsoids = "ellipsoids"  # `file`: a set, such as that of another run
@@ -26,14 +27,15 @@ class StartConfig:
 
     kind: StartKind = StartKind.sphere
     file: str | None = None
-    count: int = 2562  # of a sphere: 12, 42, 162, 642, 2562 or 10242
+    count: int = 2562  # of a sphere: 12, 42, 162, 642, 2562 or 10242; of a box: 6 n^2
     radius: float | None = None  # world units; null: what the masks cover, of a mesh's views 1
     center: list[float] | None = None  # null: where the cameras look, of a mesh's views the origin
     convert: Conversion = field(default_factory=Conversion)
 
     def __post_init__(self) -> None:
-        if (self.kind is StartKind.sphere) != (self.file is None):
-            rule = "takes no file" if self.kind is StartKind.sphere else "needs a file"
+        made = self.kind in (StartKind.sphere, StartKind.box)
+        if made != (self.file is None):
+            rule = "takes no file" if made else "needs a file"
             raise ValueError(f"start.kind {self.kind.value} {rule}; got start.file={self.file}")
         if self.radius is not None and not 0 < self.radius < float("inf"):
             raise ValueError(f"start.radius must be positive, got {self.radius}")
