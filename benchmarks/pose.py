@@ -30,6 +30,7 @@ from voge.pose.metrics import table
 from voge.pose.model import Category, PoseModel, Shape, load_model
 from voge.pose.refine import Block, Method, Refinement
 from voge.pose.train import Trainer, Training, prepare
+from voge.pose.views import Augmentation
 from voge.settings import Aggregation, RenderSettings
 
 RENDERING = {
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--extractor", default="compact")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--channels", type=int, default=128)
+    parser.add_argument("--hide", type=float, default=0.5, help="patches over up to this share of training crops")
     parser.add_argument("--levels", default=",".join(LEVELS))
     parser.add_argument("--limit", type=int, default=None, help="test images a category and level")
     parser.add_argument("--table4", action="store_true", help="also train and estimate the ablations of table 4")
@@ -107,7 +109,7 @@ def training(arguments: argparse.Namespace, seed: int, settings: RenderSettings)
         extractor=arguments.extractor, pretrained=arguments.extractor == "efficientnet", width=arguments.width,
         channels=arguments.channels, shape=Shape(arguments.shape), count=arguments.count, size=arguments.size,
         epochs=arguments.epochs, batch=arguments.batch, rate=arguments.rate, workers=arguments.workers, seed=seed,
-        settings=settings,
+        settings=settings, augmentation=Augmentation(hide=arguments.hide),
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ class SynthConfig:
     height: int
     focal: float
     distance: list[float]
+    azimuth: list[float]
     elevation: list[float]
     theta: list[float]
     levels: list[str]
@@ -41,7 +42,7 @@ class SynthConfig:
     shard: str | None
 
     def __post_init__(self) -> None:
-        for name in ("distance", "elevation", "theta"):
+        for name in ("distance", "azimuth", "elevation", "theta"):
             values = getattr(self, name)
             if len(values) != 2 or values[0] > values[1]:
                 raise ValueError(f"{name} must be the least and the most, such as [4,7]; got {values}")

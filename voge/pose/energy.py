@@ -21,7 +21,6 @@ from torch import Tensor
 from voge.ellipsoids import Ellipsoids
 
 TEMPERATURE = 0.15  # T over the mean of E_c
-OUTLIER = 0.5  # the constant where nothing is known of backgrounds, of the features' deviation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,19 +38,26 @@ class Target:
                        temperature=self.temperature[rows])  # fmt: skip
 
 
-def target_of(maps: Tensor, clutter: Tensor | None) -> Target:
-    """The target of feature maps (B, C, h, w) and typical clutter (K, C), or None where none is known."""
+def target_of(maps: Tensor, clutter: Tensor | None, outlier: float = 1.0) -> Target:
+    """The target of images.
+
+    Args:
+        maps: (B, C, h, w) features.
+        clutter: (K, C) typical ones of backgrounds; None where nothing is known of them.
+        outlier: then, the constant over the deviation of the features in an image.
+    """
     F = maps.permute(0, 2, 3, 1).contiguous()
     if clutter is None:
         deviation = F.flatten(1, 2).std(1).norm(dim=-1)[:, None, None, None].clamp_min(1e-3)
-        constant = (OUTLIER * deviation).expand(*F.shape[:-1], 1)
+        constant = (outlier * deviation).expand(*F.shape[:-1], 1)
         b = torch.cat([F, constant], -1)
         F = torch.cat([F, torch.zeros_like(constant)], -1)
     else:
         nearest = (F @ clutter.mT - 0.5 * clutter.square().sum(1)).argmax(-1)
         b = clutter[nearest]
     cost = (b - F).square().sum(-1)
-    return Target(F, b, cost, TEMPERATURE * cost.mean((1, 2), keepdim=True))
+    scale = cost.mean((1, 2), keepdim=True).clamp_min(1e-6)  # a picture may be clutter to the last digit
+    return Target(F, b, cost, TEMPERATURE * scale)
 
 
 def featured(ellipsoids: Ellipsoids, target: Target) -> Ellipsoids:
@@ -77,8 +83,7 @@ def mixture(explained: Tensor, target: Target) -> tuple[Tensor, Tensor]:
 def score(image: Tensor, alpha: Tensor, target: Target) -> Tensor:
     """(B,) by how much the object in its pose explains the features better than clutter; differentiable, 0 for none.
 
-    The mean of E_c - rho over cells, in units of half of E_c's mean; for unit features, about a mean difference of
-    similarities.
+    The mean of E_c - rho over cells, relative to the mean of E_c.
     """
     rho, _ = mixture(residual(image, alpha, target).square().sum(-1), target)
-    return (target.cost - rho).mean((1, 2)) / target.cost.mean((1, 2))
+    return TEMPERATURE * ((target.cost - rho) / target.temperature).mean((1, 2))

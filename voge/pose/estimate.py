@@ -98,7 +98,9 @@ class Estimator:
         low = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             maps = self.network(images.to(self.device)).float()
-        return target_of(maps, self.category.clutter if self.known_clutter else None)
+        if self.known_clutter:
+            return target_of(maps, self.category.clutter)
+        return target_of(maps, None, getattr(self.network, "outlier", 1.0))
 
     def __call__(self, images: Tensor, cameras: Cameras) -> list[Estimate]:
         """Estimate the poses of crops.

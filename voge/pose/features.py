@@ -220,6 +220,7 @@ class Fixed(nn.Module):
     """Features as they are: the maps of a backbone, each of unit length in every cell, side by side."""
 
     LEVELS = 2  # the coarsest of three says what, hardly where
+    outlier = 1.5  # see `voge.pose.energy.target_of`: rendered and photographed features agree to about as much
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -236,6 +237,7 @@ class Colors(nn.Module):
     """The picture itself, averaged over each cell."""
 
     channels = 3
+    outlier = 0.2  # see `voge.pose.energy.target_of`: colours agree well or belong to something else
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H/8, W/8)."""

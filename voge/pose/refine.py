@@ -62,7 +62,8 @@ class Refinement:
     """
 
     method: Method = Method.lm
-    steps: int | None = None  # default: 12 of lm (they match 300 of Adam), 300 of adam as in the paper
+    steps: int | None = None  # default of lm: 12 (they match 300 of Adam), 30 if more than the rotation is free; of
+    # adam: 300, as in the paper
     free: Free = Free.rotation
     damping: float = 1e-2  # lambda of the first step of lm
     block: Block = Block.none  # of adam
@@ -82,7 +83,9 @@ class Refinement:
         """The number of steps, resolved."""
         if self.method is Method.none:
             return 0
-        return self.steps if self.steps is not None else {Method.lm: 12, Method.adam: 300}[self.method]
+        if self.steps is not None:
+            return self.steps
+        return 300 if self.method is Method.adam else 12 if self.free is Free.rotation else 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,12 +33,13 @@ def widened(ellipsoids: Ellipsoids, cell: float, filter: float = FILTER) -> Elli
     return replace(ellipsoids, scales=scales, density=ellipsoids.density * before / after)
 
 
-def sample_views(fragments: Fragments, maps: Tensor) -> tuple[Tensor, Tensor]:
+def sample_views(fragments: Fragments, maps: Tensor, shares: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """W^T F view by view: what each view's map says of each ellipsoid (eq. 10).
 
     Args:
         fragments: of V cameras, shape (V, H, W).
         maps: (V, H, W, C).
+        shares: (V, H, W) how much each cell counts; None: all alike.
 
     Returns:
         (V, N, C) weighted sums, and (V, N) weights. Differentiable in the maps.
@@ -50,6 +51,8 @@ def sample_views(fragments: Fragments, maps: Tensor) -> tuple[Tensor, Tensor]:
     index = (fragments.index + count * view).to(fragments.index.dtype)
     flat = maps.reshape(views * height * width, -1)
     with_ones = torch.cat([flat, flat.new_ones(len(flat), 1)], 1)
+    if shares is not None:
+        with_ones = with_ones * shares.reshape(-1, 1)
     sums = ops.scatter(fragments.weight.detach(), with_ones, index, fragments.offsets, count * views)
     sums = sums.reshape(views, count, -1)
     return sums[..., :-1], sums[..., -1]

@@ -50,8 +50,9 @@ class Synthesis:
     height: int = 256
     focal: float = 1100.0  # pixels
     distance: tuple[float, float] = (4.0, 7.0)  # units: objects have a diagonal of 1
-    elevation: tuple[float, float] = (-10.0, 50.0)  # degrees
-    theta: tuple[float, float] = (-20.0, 20.0)  # degrees
+    azimuth: tuple[float, float] = (0.0, 360.0)  # degrees
+    elevation: tuple[float, float] = (-10.0, 50.0)
+    theta: tuple[float, float] = (-20.0, 20.0)
     levels: Sequence[str] = LEVELS
     seed: int = 0
 
@@ -142,7 +143,7 @@ def make_image(settings: Synthesis, job: Job) -> tuple[Array, Array, Annotation]
     count = settings.train_shapes if job.split == "train" else settings.test_shapes
     index = int(random.integers(count)) + (0 if job.split == "train" else settings.train_shapes)
     mesh = _shape(settings, job.category, index, job.name)
-    azimuth, elevation = random.uniform(0, 360), random.uniform(*settings.elevation)
+    azimuth, elevation = random.uniform(*settings.azimuth), random.uniform(*settings.elevation)
     theta, distance = random.uniform(*settings.theta), random.uniform(*settings.distance)
     px, py = (side * random.uniform(0.42, 0.58) for side in (settings.width, settings.height))
     label = Annotation(

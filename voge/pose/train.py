@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import avg_pool2d, normalize
 
 from voge.convert import MeshMethod
 from voge.ellipsoids import Ellipsoids
@@ -246,11 +246,12 @@ class Trainer:
                 shape, float(cells.viewmats[:, 2, 3].mean() / cells.Ks[:, 0, 0].mean()), self.settings.filter
             )
             fragments = trace(seen, cells, self.settings.settings)
-        sums, weights = sample_views(fragments, maps.permute(0, 2, 3, 1))
+        shares = avg_pool2d(batch[4].to(self.device).float()[:, None], STRIDE)[:, 0]
+        sums, weights = sample_views(fragments, maps.permute(0, 2, 3, 1), shares)
         features = normalize(sums, dim=-1)
         whole = weights.detach().quantile(0.95, dim=1, keepdim=True)
         view, index = (weights > VISIBLE * whole).nonzero(as_tuple=True)
-        backgrounds = self._backgrounds(maps, fragments.alpha)
+        backgrounds = self._backgrounds(maps, fragments.alpha * shares)
         terms = bank.loss(features[view, index], index, backgrounds)
         total = torch.stack(list(terms.values())).sum()
         if not bool(total.isfinite()):

@@ -28,9 +28,10 @@ class Augmentation:
     zoom: float = 0.1  # scale by up to this share
     shift: float = 0.05  # move by up to this share of the crop's sides
     color: float = 0.3  # brightness, contrast and saturation by up to this share
+    hide: float = 0.0  # patches over up to this share of the crop, whose features are then background's
 
     def __post_init__(self) -> None:
-        for name in ("zoom", "shift", "color"):
+        for name in ("zoom", "shift", "color", "hide"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
 
@@ -42,9 +43,11 @@ class View:
     image: Tensor  # (3, H, W) uint8
     viewmat: Tensor  # (4, 4) float32, the model's frame to the camera's
     K: Tensor  # (3, 3) float32, of the crop
+    visible: Tensor  # (H, W) bool: not behind a patch
 
 
-Batch = tuple[str, Tensor, Tensor, Tensor]  # category, images (V, 3, H, W) uint8, viewmats (V, 4, 4), Ks (V, 3, 3)
+# Category, images (V, 3, H, W) uint8, viewmats (V, 4, 4), Ks (V, 3, 3), visible (V, H, W)
+Batch = tuple[str, Tensor, Tensor, Tensor, Tensor]
 
 
 class Views(Dataset[tuple[str, View]]):
@@ -77,7 +80,8 @@ class Views(Dataset[tuple[str, View]]):
         zoom = float(np.exp(random.uniform(-a.zoom, a.zoom)))
         shift = tuple(random.uniform(-a.shift, a.shift, 2) * (framing.width, framing.height))
         view = view_of(crop_annotated(image, note, framing, zoom=zoom, shift=shift), note)
-        return item.category, replace(view, image=_vary(view.image, a.color, random))
+        image_, visible = _hide(_vary(view.image, a.color, random), a.hide, random)
+        return item.category, replace(view, image=image_, visible=visible)
 
 
 class CategoryBatches(Sampler[list[tuple[int, int]]]):
@@ -136,22 +140,40 @@ class CategoryBatches(Sampler[list[tuple[int, int]]]):
 def view_of(crop: Crop, note: Annotation) -> View:
     """A crop with the label's camera."""
     K = crop.matrix @ note.intrinsics
-    return View((crop.image * 255).round().to(torch.uint8), note.viewmat.float(), K.float())
+    everything = torch.ones(crop.image.shape[1:], dtype=torch.bool)
+    return View((crop.image * 255).round().to(torch.uint8), note.viewmat.float(), K.float(), everything)
 
 
 def collate(samples: Sequence[tuple[str, View]]) -> Batch:
     """Samples of one category as a batch."""
     views = [view for _, view in samples]
-    images, viewmats, Ks = (
-        torch.stack(parts) for parts in zip(*((v.image, v.viewmat, v.K) for v in views), strict=True)
-    )
-    return samples[0][0], images, viewmats, Ks
+    parts = zip(*((v.image, v.viewmat, v.K, v.visible) for v in views), strict=True)
+    images, viewmats, Ks, visible = (torch.stack(part) for part in parts)
+    return samples[0][0], images, viewmats, Ks, visible
 
 
 def cameras_of(batch: Batch, device: torch.device) -> Cameras:
     """The cameras of a batch's crops."""
-    _, images, viewmats, Ks = batch
+    _, images, viewmats, Ks, _ = batch
     return Cameras(viewmats.to(device), Ks.to(device), images.shape[-1], images.shape[-2])
+
+
+def _hide(image: Tensor, most: float, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """A picture (3, H, W) with ellipses and boxes over it, of its own pixels from elsewhere in other colours."""
+    height, width = image.shape[1:]
+    visible = torch.ones(height, width, dtype=torch.bool)
+    wanted = random.uniform(0, most)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    while most and float((~visible).float().mean()) < wanted:
+        cy, cx = random.uniform(0.1, 0.9, 2) * (height, width)
+        ry, rx = random.uniform(0.08, 0.3, 2) * min(height, width)
+        u, v = (x - cx).abs() / rx, (y - cy).abs() / ry
+        patch = (u.maximum(v) if random.random() < 0.5 else (u * u + v * v).sqrt()) < 1
+        shift = random.integers(0, (height, width)).tolist()
+        other = image.roll(shift, (1, 2))[torch.from_numpy(random.permutation(3))]
+        other = other if random.random() < 0.5 else 255 - other
+        image, visible = torch.where(patch, other, image), visible & ~patch
+    return image, visible
 
 
 def _vary(image: Tensor, amount: float, random: np.random.Generator) -> Tensor:
