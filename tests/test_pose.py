@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +20,7 @@ from voge.pose.bank import Bank, Contrast
 from voge.pose.estimate import Estimation, Estimator
 from voge.pose.features import STRIDE, ExtractorError, fixed, trainable
 from voge.pose.metrics import rotation_error
-from voge.pose.model import Category, mean_cuboid, shape_ellipsoids
+from voge.pose.model import Category, load_model, mean_cuboid, shape_ellipsoids
 from voge.pose.views import CategoryBatches
 from voge.settings import Aggregation, RenderSettings
 
@@ -391,6 +394,18 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(toy, tmp_path):
     assert (tmp_path / "part" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
+
+
+def test_two_processes_train_one_model(toy, tmp_path):
+    folder, _ = toy
+    torchrun = ("torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29571", "-m", "voge_cli")
+    arguments = ("pose", "train", folder / "data", "-o", tmp_path / "run", "--batch", "32", "--workers", "0", *TOY,
+                 "--epochs", "1", "--device", "cpu")  # fmt: skip
+    ended = subprocess.run([sys.executable, "-m", *map(str, (*torchrun, *arguments))], capture_output=True, text=True,
+                           env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (0, f"{tmp_path / 'run'}\n"), ended.stderr
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["steps"] == 2
+    assert load_model(tmp_path / "run").categories["car"].ellipsoids.features.norm(dim=1).max() > 0.9
 
 
 def _stop_after(steps, config, folder):

@@ -23,7 +23,7 @@ from voge.io.files import atomic_folder
 from voge.io.images import check_video, read_picture, to_bytes, write_png, write_video
 from voge.pose.angles import from_rotation, towards
 from voge.pose.energy import Target
-from voge.pose.estimate import Estimate, Estimator
+from voge.pose.estimate import Estimate, Estimator, ranked
 from voge.pose.features import STRIDE, ExtractorError, fixed
 from voge.pose.frames import Frame, boxed_frame, mask_box, stack
 from voge.pose.instance import instance_category, instance_frame
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from voge_cli.config import Loaded
     from voge_cli.console import Console
     from voge_cli.pose_schemas import PoseEstimateConfig
+
+
+FRAMES = 24  # of the video
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +159,8 @@ def _estimate_one(subject: _Subject, folder: Path, config: PoseEstimateConfig) -
     estimator = subject.estimator
     target, cells = estimator.features(images), on_cells(cameras.to(estimator.device), STRIDE)
     starts = _starts(subject, target, cells)
-    found = estimator.refined(target, cells, starts)[0]
+    course = list(estimator.course(target, cells, starts))
+    found = ranked(course[-1], starts.shape[1])[0]
     seconds = time.perf_counter() - started
     made = _record(subject, found, seconds)
     view = View(name=subject.path.stem, viewmat=found.viewmat, K=subject.frame.K, width=subject.frame.width,
@@ -167,8 +171,9 @@ def _estimate_one(subject: _Subject, folder: Path, config: PoseEstimateConfig) -
     (folder / "estimate.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     shown = overlay(subject.image, subject.ellipsoids, subject.frame.K, found.viewmat, config.settings)
     write_png(folder / "overlay.png", shown)
-    best = _leader(estimator, target, cells, starts, found)
-    frames = list(_frames(subject, best, config.settings))
+    row = int((course[-1].viewmats.double().cpu() - found.viewmat).abs().sum((1, 2)).argmin())
+    poses = [state.viewmats[row].double().cpu() for state in course]
+    frames = list(_frames(subject, poses, config.settings))
     write_video(folder / f"course.{config.video.value}", frames, fps=max(len(frames) / 4, 4))
     return made
 
@@ -179,16 +184,9 @@ def _starts(subject: _Subject, target: Target, cells: Cameras) -> Tensor:
     return subject.estimator.starts(target, cells)
 
 
-def _leader(estimator: Estimator, target: Target, cells: Cameras, starts: Tensor, found: Estimate) -> list[Tensor]:
-    """The poses (4, 4) that led to the best one."""
-    course = [state.viewmats.double().cpu() for state in estimator.course(target, cells, starts)]
-    row = int((course[-1] - found.viewmat).abs().sum((1, 2)).argmin())
-    return [poses[row] for poses in course]
-
-
 def _frames(subject: _Subject, poses: list[Tensor], settings: RenderSettings) -> Iterator[NDArray[np.uint8]]:
-    """The crop with each pose over it, at most 60 of them."""
-    step = max(len(poses) // 60, 1)
+    """The crop with each pose over it, or with about FRAMES of them."""
+    step = max(len(poses) // FRAMES, 1)
     picture = subject.frame.crop.image.permute(1, 2, 0).numpy()
     for pose in [*poses[::step], poses[-1]]:
         yield overlay(picture, subject.ellipsoids, subject.frame.crop_intrinsics, pose, settings)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
+from typer import Exit
 
 from voge.ellipsoids import Ellipsoids
 from voge.io.ellipsoids import save_ellipsoids
@@ -51,7 +52,7 @@ def train_model(
         if rank != 0:
             for _ in trainer.run():
                 pass
-            return Path(config.out), {}
+            raise Exit  # the first process speaks for all
         path = resume or Path(config.out)
         run = RunFolder.reopen(path, COMMAND) if resume else _created(path, loaded, overwrite)
         seconds = _load(trainer, run) if resume else 0.0

@@ -130,13 +130,8 @@ class Estimator:
 
     def refined(self, target: Target, cells: Cameras, starts: Tensor) -> list[Estimate]:
         """Refine starting poses (B, K, 4, 4) of each image and rank them."""
-        last = None
-        for last in self.course(target, cells, starts):  # noqa: B007 (the last is wanted)
-            pass
-        assert last is not None
-        viewmats = last.viewmats.unflatten(0, starts.shape[:2]).double().cpu()
-        scores = last.score.unflatten(0, starts.shape[:2]).double().cpu()
-        return [_ranked(poses, values) for poses, values in zip(viewmats, scores, strict=True)]
+        *_, last = self.course(target, cells, starts)
+        return ranked(last, starts.shape[1])
 
     def course(self, target: Target, cells: Cameras, starts: Tensor) -> Iterator[Refined]:
         """The states of the refinement of starting poses (B, K, 4, 4), flattened to (B K,), first to last."""
@@ -161,6 +156,12 @@ class Estimator:
         cells = on_cells(Cameras(viewmats[:1], K[None], framing.width, framing.height), STRIDE)
         seen = self._widened(framing.distance / float(cells.Ks[0, 0, 0]))
         return make_templates(seen, viewmats, cells, self.how.settings)
+
+
+def ranked(state: Refined, count: int) -> list[Estimate]:
+    """What the end of a course says of each image, which has `count` poses in it."""
+    viewmats, scores = (t.unflatten(0, (-1, count)).double().cpu() for t in (state.viewmats, state.score))
+    return [_ranked(poses, values) for poses, values in zip(viewmats, scores, strict=True)]
 
 
 def _ranked(poses: Tensor, scores: Tensor) -> Estimate:
