@@ -184,9 +184,8 @@ def refine(views: dict[str, Capture], truth: Ellipsoids | None, given: argparse.
         "poses": moved_cameras(right, off, pivot=middle, unit=2.7),
         "focals": moved_cameras(right, log_focals=right.viewmats.new_tensor([math.log(1.1)]), pivot=middle),
     }
-    print(
-        "| | degrees before | after | distance % before | after | focal % before | after |\n|---|---|---|---|---|---|---|"
-    )
+    columns = ["", "degrees before", "after", "distance % before", "after", "focal % before", "after"]
+    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for part, cameras in wrong.items():
         plan = camera_plan(part, truth is not None, given.steps)
         fitting = Fitting([replace(views["train"], cameras=cameras)], truth or sphere(2562), plan)

@@ -261,16 +261,17 @@ def test_info_gives_every_backend_its_state_and_reason():
 
 
 def test_demo_makes_a_page_that_needs_nothing_else(folder):
-    result = run("demo", "--turntable", "3", "--size", "24x20", "resolution=3")
+    result = run("demo", "--turntable", "3", "--size", "24x20", "resolution=3", "steps=2")
     assert result.stdout == "voge_demo/report.html\n"
     assert {"teapot.ply", "teapot.safetensors", "sheet.png", "turntable.mp4", "config.yaml"} <= set(
         content(folder / "voge_demo")
     )
     page = (folder / "voge_demo" / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 5
-    assert page.count("data:video/mp4;base64,") == 1
+    assert page.count("data:image/png;base64,") == 7
+    assert page.count("data:video/mp4;base64,") == 2
     assert "http" not in page
-    assert ".voge-" not in page  # no name of a temporary folder
+    for name in ("report.html", "fit/report.html", "fit/config.yaml", "photos/transforms.json"):
+        assert ".voge-" not in (folder / "voge_demo" / name).read_text()  # no name of a temporary folder
 
 
 # ---- Exit codes ------------------------------------------------------------------------------
@@ -407,7 +408,7 @@ def test_mp4_without_ffmpeg_is_refused_before_rendering(folder, teapot_file, mon
     message = refuse_after_notes(2, "render", teapot_file, *SMALL, "--turntable", "2")
     assert message == "mp4 needs ffmpeg, and imageio-ffmpeg finds none; write gif or webp (video=gif)"
     run("render", teapot_file, *SMALL, "--turntable", "2", "--video", "webp")
-    run("demo", "--turntable", "2", "--size", "24x20", "resolution=2", "video=gif")
+    run("demo", "--turntable", "2", "--size", "24x20", "resolution=2", "video=gif", "steps=1")
 
 
 def raising(error):

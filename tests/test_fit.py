@@ -1,6 +1,7 @@
 """Fitting: shapes, colours and cameras from pictures, and that a fit stopped anywhere goes on bit by bit."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -104,6 +105,17 @@ def test_pictures_of_several_sizes_are_fitted_together(egg, capture):
     fitted = voge.fit([capture[[1, 3, 5, 7]], small], sphere(162), settings())
     assert found(fitted, egg)["iou"] > 0.85  # measured 0.892
     assert [len(c) for c in fitted.cameras] == [4, 4]
+
+
+@pytest.mark.parametrize("until", [0.5, 1.0])
+def test_the_end_of_the_smooth_phase_changes_nothing_at_once(capture, until):
+    plan = settings(steps=10, surface=Surface(until=until), coarse=Coarse(factor=1))
+    fitting, means = Fitting([capture], sphere(42), plan), []
+    for _ in fitting.steps():
+        means.append(fitting.ellipsoids().means)
+    moves = [float((b - a).norm(dim=1).max()) for a, b in pairwise(means)]
+    assert max(moves) < 0.1  # a step of the surface moves by 0.04; the free variables began a radius away
+    assert (means[-1] - sphere(42).ellipsoids.means).norm(dim=1).min() > 0.05
 
 
 @pytest.mark.parametrize("stop", [10, 40, 75, 100])

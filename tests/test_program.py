@@ -88,7 +88,7 @@ def test_completion_scripts_are_printed(shell):
         ["info"],
         ["convert", "a.npz", "-o", "b.npz"],
         ["render", "a.npz", "--size", "8x8", "-v"],
-        ["demo", "--turntable", "1", "--size", "8x8", "resolution=2", "video=gif"],
+        ["demo", "--turntable", "1", "--size", "8x8", "resolution=2", "video=gif", "steps=1"],
     ],
 )
 def test_json_is_one_document_and_nothing_else_on_stdout(command):
@@ -127,9 +127,9 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch):
 
 
 def test_the_demo_records_the_sizes_that_it_took(folder):
-    run("demo", "--turntable", "1", "resolution=2", "video=gif", "size=8x8", "-o", "d")
+    run("demo", "--turntable", "1", "resolution=2", "video=gif", "size=8x8", "steps=1", "-o", "d")
     assert "size: 8x8" in (folder / "d" / "config.yaml").read_text()
-    run("demo", "-o", "e", "--turntable", "1", "size=8x8", "video=gif")
+    run("demo", "-o", "e", "--turntable", "1", "size=8x8", "video=gif", "steps=1")
     assert "resolution: null" not in (folder / "e" / "config.yaml").read_text()
 
 

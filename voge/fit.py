@@ -161,13 +161,15 @@ class Fitting:
             voge.optimise.DivergedError: see `Optimiser.run`.
         """
         for step in self.optimiser.run(self._loss):
+            if self.follower is not None and self.follower.ends(step.number):
+                self._set_free(self.follower)
             self._grow(step.number)
             yield step
 
     def _loss(self, step: int) -> dict[str, Tensor]:
         """The weighted terms of a step."""
-        if self.follower is not None:
-            self._follow(step)
+        if self.follower is not None and self.follower.due(step):
+            self.base = self.follower.shaped(self.base, self.optimiser["surface"], step)
         ellipsoids = self._present(step)
         terms = self._picture_terms(ellipsoids, step)
         wanted = [name for name in self._weights if name not in (*_PICTURES, *_MESH)]
@@ -245,20 +247,14 @@ class Fitting:
             variables["raw_colors"] = values["raw_colors"]
         return to_ellipsoids(variables, self.base)
 
-    def _follow(self, step: int) -> None:
-        """Renew the shapes where they follow the surface; free them where the phase ends."""
-        follower = self.follower
-        assert follower is not None
-        if follower.active(step):
-            if step % self.settings.surface.refresh == 0:
-                self.base = follower.shaped(self.base, self.optimiser["surface"], step)
-        elif follower.active(step - 1):
-            means = follower.means(self.optimiser["surface"]).detach()
-            free = ellipsoid_variables(replace(self.base, means=means))
-            with torch.no_grad():
-                for name in ("means", "log_scales", "quats", "raw_density"):
-                    if name in self.optimiser:
-                        self.optimiser[name].copy_(free[name])
+    def _set_free(self, follower: Follower) -> None:
+        """Start the free variables from where the surface has led."""
+        means = follower.means(self.optimiser["surface"]).detach()
+        free = ellipsoid_variables(replace(self.base, means=means))
+        with torch.no_grad():
+            for name in ("means", "log_scales", "quats", "raw_density"):
+                if name in self.optimiser:
+                    self.optimiser[name].copy_(free[name])
 
     def _grow(self, done: int) -> None:
         """Every now and then other ellipsoids, to the budget."""

@@ -43,6 +43,14 @@ class Follower:
         """Whether the step of this number belongs to the phase."""
         return 0 <= step < math.ceil(self.settings.until * self.steps)
 
+    def due(self, step: int) -> bool:
+        """Whether the shapes are renewed before the step of this number."""
+        return self.active(step) and step % self.settings.refresh == 0
+
+    def ends(self, done: int) -> bool:
+        """Whether the phase is over after so many steps, and was not before the last."""
+        return self.active(done - 1) and not self.active(done)
+
     def means(self, free: Tensor) -> Tensor:
         """(N, 3) the vertices of u (N, 3); differentiable."""
         return free if self.smooth is None else self.smooth @ free

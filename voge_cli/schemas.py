@@ -199,6 +199,7 @@ class DemoConfig:
     resolution: int | None
     size: str | None
     turntable: int | None
+    steps: int | None
     video: Video
     device: str
     backend: Backend
@@ -210,6 +211,8 @@ class DemoConfig:
             raise ValueError(f"resolution must be at least 2, got {self.resolution}")
         if self.turntable is not None and self.turntable < 1:
             raise ValueError(f"turntable must be at least 1 frame, got {self.turntable}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
 
 
 def parse_size(text: str) -> tuple[int, int]:
