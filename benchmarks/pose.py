@@ -14,11 +14,13 @@ import json
 import platform
 import statistics
 import time
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
+from voge import match
 from voge.cameras import Cameras
 from voge.convert import MeshMethod
 from voge.pose import synth
@@ -26,9 +28,12 @@ from voge.pose.crops import Framing
 from voge.pose.data import LEVELS, DataSet, open_data
 from voge.pose.estimate import Estimation, Estimator
 from voge.pose.evaluate import Prediction, predict, summarise
+from voge.pose.features import STRIDE, ExtractorError, fixed
+from voge.pose.frames import annotated_frame, stack
 from voge.pose.metrics import table
 from voge.pose.model import Category, PoseModel, Shape, load_model
 from voge.pose.refine import Block, Method, Refinement
+from voge.pose.sampling import on_cells, widened
 from voge.pose.train import Trainer, Training, prepare
 from voge.pose.views import Augmentation
 from voge.settings import Aggregation, RenderSettings
@@ -65,6 +70,7 @@ def main() -> None:
     parser.add_argument("--levels", default=",".join(LEVELS))
     parser.add_argument("--limit", type=int, default=None, help="test images a category and level")
     parser.add_argument("--table4", action="store_true", help="also train and estimate the ablations of table 4")
+    parser.add_argument("--match", action="store_true", help="also match views, by the trained and by fixed features")
     parser.add_argument("--speed", action="store_true", help="also time one picture of 256 x 672")
     arguments = parser.parse_args()
     torch.backends.cudnn.benchmark = True
@@ -82,6 +88,8 @@ def main() -> None:
     if arguments.table4:
         for name, settings, how in table4(arguments):
             results[name] = evaluated(data, trained(data, settings, arguments, name), how, arguments, name)
+    if arguments.match:
+        results["match"] = {c: matched(data, model, c, arguments) for c in model.categories}
     if arguments.speed:
         results["speed"] = speed(model, torch.device(arguments.device))
     spread(results, arguments)
@@ -161,6 +169,36 @@ def table4(arguments: argparse.Namespace):
             for block in (Block.transmittance, Block.density):
                 how = Estimation(settings=RENDERING["paper"], filter=0, refinement=replace(adam, block=block))
                 yield f"block_{block.value}", settings, how
+
+
+@torch.no_grad()
+def matched(data: DataSet, model: PoseModel, name: str, arguments: argparse.Namespace) -> dict:
+    """Figures of view matching among the test pictures, 50 of them anchors, by features and delta."""
+    device, category = torch.device(arguments.device), model.categories[name]
+    networks = {f"trained {model.extractor}": model.network}
+    try:
+        networks["efficientnet, fixed"] = fixed("efficientnet").to(device)
+    except ExtractorError as error:
+        say(str(error))
+    items = data.items(name, "val")[: arguments.limit]
+    with ThreadPoolExecutor(arguments.workers) as pool:
+        frames = list(pool.map(lambda item: annotated_frame(item, category.framing)[0], items))
+    images, cameras = stack(frames)
+    cells = on_cells(cameras.to(device), STRIDE)
+    shape = widened(category.ellipsoids, float(cells.viewmats[:, 2, 3].mean() / cells.Ks[:, 0, 0].mean()))
+    found = {}
+    for features, network in networks.items():
+        maps = torch.cat([network(part.to(device)).float() for part in images.split(64)])
+        maps = maps.permute(0, 2, 3, 1).contiguous()
+        anchors = match.sample_anchors(shape, maps[:50], cells[slice(50)])
+        rows = []
+        for delta in (0.0, 15.0, 30.0, 45.0, 60.0):
+            scores = match.match_scores(shape, anchors, delta, maps).fill_diagonal_(-torch.inf)
+            wanted = match.turned(anchors.cameras.viewmats.double(), delta)[:, :3, :3]
+            rows.append(match.match_figures(scores, delta, wanted, cells.viewmats[:, :3, :3].double()))
+        say(f"\nmatching {name} among {len(items)} pictures, {features}\n{match.match_table(rows)}")
+        found[features] = [asdict(row) for row in rows]
+    return found
 
 
 def speed(model: PoseModel, device: torch.device) -> dict[str, float]:

@@ -60,6 +60,8 @@ def test_figures_leave_out_what_must_not_be_chosen():
     figures = match.match_figures(scores, 0.0, turns[:1], turns, top=2)
     assert (figures.median, figures.top) == pytest.approx((57.3, 28.6), abs=0.1)
     assert figures.best_possible == pytest.approx(28.6, abs=0.1)
+    alone = match.match_figures(scores[:, :2], 0.0, turns[:1], turns[:2], top=2)
+    assert alone.top == pytest.approx(28.6, abs=0.1)  # the forbidden one is no match, though there is no other
     assert match.match_table([figures]).splitlines()[1].split() == ["0", "1", "57.3", "28.6", "28.6", "28.6"]
 
 

@@ -115,13 +115,14 @@ def match_figures(scores: Tensor, delta: float, wanted: Tensor, gallery: Tensor,
         gallery: (G, 3, 3) rotations of the gallery's pictures.
         top: how many best ones count.
     """
-    errors = torch.rad2deg(rotation_error(wanted[:, None], gallery[None]))
+    every = torch.rad2deg(rotation_error(wanted[:, None], gallery[None]))
     allowed = scores.isfinite()
+    errors = every.masked_fill(~allowed, torch.inf)
     order = scores.topk(min(top, scores.shape[1]), dim=1).indices
     chosen = errors.gather(1, order)
-    least = errors.masked_fill(~allowed, torch.inf).amin(1)
+    least = errors.amin(1)
     return MatchFigures(delta, len(scores), float(chosen[:, 0].median()), float(chosen.amin(1).median()),
-                        float(least.median()), float(errors[allowed].median()))  # fmt: skip
+                        float(least.median()), float(every[allowed].median()))  # fmt: skip
 
 
 def match_table(rows: Sequence[MatchFigures], top: int = 3) -> str:
