@@ -156,6 +156,18 @@ def test_refined_cameras_are_written_for_the_full_pictures(scene, tmp_path):
         torch.testing.assert_close(new.K, old.K, atol=0.2, rtol=0)
 
 
+def test_a_start_in_millimetres_among_cameras_in_metres_is_named(scene, tmp_path):
+    model = load_ellipsoids(scene / "model.safetensors")
+    save_ellipsoids(tmp_path / "mm.safetensors", model.transform(torch.diag(torch.tensor([1000.0, 1000, 1000, 1]))))
+    options = [option for option in TINY if option != "-q"]
+    result = run(
+        "fit", scene / "transforms.json", "--steps", 1, "-o", tmp_path / "run", *options, "start.kind=ellipsoids",
+        f"start.file={tmp_path / 'mm.safetensors'}",
+    )  # fmt: skip
+    assert "object diameter" in result.stderr
+    assert "warning: " in result.stderr
+
+
 def test_views_of_a_mesh_are_taken_and_tested(tmp_path):
     pytest.importorskip("embreex")
     out = tmp_path / "run"

@@ -15,20 +15,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from voge import growth, ops, regularisers
-from voge.cameras import CameraModel, Cameras, Rays
+from voge import growth, regularisers
+from voge.cameras import Cameras
 from voge.captures import Capture
+from voge.comparing import TERMS, Comparison
 from voge.ellipsoids import Ellipsoids
-from voge.fit_settings import Background, FitSettings, Part
+from voge.fit_settings import FitSettings, Part
 from voge.following import Follower
-from voge.losses import COLOR_LOSSES, SILHOUETTE_LOSSES, dissimilarity
 from voge.optimise import Optimiser, Rate, Step, Variable
-from voge.parameters import ellipsoid_variables, moved_cameras, to_ellipsoids
+from voge.parameters import ellipsoid_variables, to_ellipsoids
 from voge.pose.sampling import widened
-from voge.starts import Start, border_color, enclosed, sphere
-from voge.viewpoints import resized
+from voge.starts import Start, enclosed, sphere
 
-RAYS_KEPT = 2**26  # rays of fixed cameras that are computed once: 1.6 GB at most
 NAMES = {
     Part.means: "means",
     Part.scales: "log_scales",
@@ -38,7 +36,6 @@ NAMES = {
 }
 _ALONE = ("flatness", "roundness", "opacity_entropy")  # regularisers that ask for no neighbours
 _MESH = ("mesh_edges", "mesh_laplacian", "mesh_normals")
-_PICTURES = ("color", "silhouette", "dissimilarity")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,14 +77,15 @@ class Fitting:
     """A fit between its steps; arguments as of `fit`."""
 
     def __init__(self, captures: Sequence[Capture], start: Start | Ellipsoids | None, settings: FitSettings) -> None:
-        _check(captures, settings)
+        if not captures:
+            raise ValueError("captures must have at least one; got none")
         if start is None:
             middle, radius = enclosed(captures)
             start = sphere(2562, radius, middle)
         elif isinstance(start, Ellipsoids):
             start = Start(start, None)
         device = captures[0].images.device
-        self.settings, self.captures = settings, list(captures)
+        self.settings = settings
         # Without extras: normals and the like are the start's alone.
         self.base = replace(start.ellipsoids, extra={}).to(torch.float32).to(device).detach()
         if self.base.features is None:
@@ -95,8 +93,7 @@ class Fitting:
         self.faces = None if start.faces is None else start.faces.to(device)
         self.center = self.base.means.mean(0)
         self.unit = float((self.base.means - self.center).square().sum(1).mean().sqrt())
-        self.levels = self._levels()
-        self._cells = [self._cell([capture for capture, _ in level]) for level in self.levels]
+        self.comparison = Comparison(captures, settings, self.center)
         self.follower: Follower | None = None
         if self.faces is not None and settings.surface.until > 0 and Part.means in settings.optimize:
             self.follower = Follower(self.base, self.faces, settings.surface, settings.steps)
@@ -110,19 +107,20 @@ class Fitting:
 
     def result(self) -> Fitted:
         """The present state."""
-        cameras = [self._cameras(i, capture.cameras) for i, capture in enumerate(self.captures)]
-        return Fitted(self.ellipsoids(), [_detached(c) for c in cameras], self.background().detach())
+        return Fitted(self.ellipsoids(), self.comparison.refined(self.optimiser.values), self.background())
 
     def ellipsoids(self) -> Ellipsoids:
-        """The present set as full-sized pictures see it, filter included, without gradient history."""
-        return widened(self._present(self.optimiser.done), self._cells[0], self.settings.filter).detach()
+        """The present set without gradient history, filter included: as full-sized pictures see it.
+
+        Given scales that are not optimised come back as they are.
+        """
+        present = self._present(self.optimiser.done).detach()
+        own = Part.scales in self.settings.optimize
+        return widened(present, self.comparison.cells[0], self.settings.filter) if own else present
 
     def background(self) -> Tensor:
         """(3,) what is behind the object when pictures are shown: of `random`, the middle grey."""
-        named = {Background.black: 0.0, Background.white: 1.0, Background.random: 0.5}
-        if self.settings.background is Background.learned:
-            return self.optimiser["raw_background"].sigmoid()
-        return self.base.means.new_full((3,), named[self.settings.background])
+        return self.comparison.background(self.optimiser.values).detach()
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on, by flat names, on the CPU."""
@@ -171,8 +169,8 @@ class Fitting:
         if self.follower is not None and self.follower.due(step):
             self.base = self.follower.shaped(self.base, self.optimiser["surface"], step)
         ellipsoids = self._present(step)
-        terms = self._picture_terms(ellipsoids, step)
-        wanted = [name for name in self._weights if name not in (*_PICTURES, *_MESH)]
+        terms = self.comparison.terms(ellipsoids, step, self.optimiser)
+        wanted = [name for name in self._weights if name not in (*TERMS, *_MESH)]
         due = self.neighbours is None or step % self.settings.neighbours_every == 0
         if due and any(name not in _ALONE for name in wanted):
             self.neighbours = regularisers.nearest_neighbours(ellipsoids.means, self.settings.neighbours)
@@ -186,53 +184,6 @@ class Fitting:
                         ellipsoids.means, self._graph[1 if name == "mesh_normals" else 0]
                     )
         return {name: self._weights[name] * term for name, term in terms.items()}
-
-    def _picture_terms(self, ellipsoids: Ellipsoids, step: int) -> dict[str, Tensor]:
-        """Means over the views of this step, unweighted."""
-        settings = self.settings
-        size = -1 if step < settings.coarse.until * settings.steps else 0
-        seen = widened(ellipsoids, self._cells[size], settings.filter)
-        total = sum(map(len, self.captures))
-        count = min(settings.views_per_step, total)
-        chosen = torch.randperm(total, generator=self.optimiser.generator)[:count].sort().values
-        terms: dict[str, Tensor] = {}
-        first = 0
-        for i, (capture, rays) in enumerate(self.levels[size]):
-            rows = chosen[(chosen >= first) & (chosen < first + len(capture))] - first
-            first += len(capture)
-            if len(rows):
-                for name, term in self._compare(seen, i, capture, rays, rows).items():
-                    share = term * (len(rows) / count)
-                    terms[name] = terms[name] + share if name in terms else share
-        return terms
-
-    def _compare(
-        self, ellipsoids: Ellipsoids, index: int, capture: Capture, rays: Rays | None, rows: Tensor
-    ) -> dict[str, Tensor]:
-        """Some views of a capture against what is rendered of them."""
-        settings = self.settings
-        rows = rows.to(ellipsoids.device, non_blocking=True)
-        cameras = self._cameras(index, self._fine(capture.cameras), rows)
-        some = cameras.rays() if rays is None else Rays(rays.origins[rows], rays.directions[rows])
-        assert ellipsoids.features is not None
-        image, alpha, _ = ops.render_rays(ellipsoids, ellipsoids.features, some, cameras, settings.settings)
-        if settings.samples > 1:
-            image, alpha = (_pooled(picture, settings.samples) for picture in (image, alpha))
-        images, masks = capture.images[rows], None if capture.masks is None else capture.masks[rows]
-        if masks is None or settings.background is not Background.black:
-            behind = self.background()
-            if settings.background is Background.random:
-                behind = torch.rand(3, generator=self.optimiser.generator).to(images, non_blocking=True)
-            image = image + (1 - alpha)[..., None] * behind
-            images = images if masks is None else images + (1 - masks)[..., None] * behind
-        terms = {}
-        if "color" in self._weights:
-            terms["color"] = COLOR_LOSSES[settings.color_loss](image, images)
-        if "dissimilarity" in self._weights:
-            terms["dissimilarity"] = dissimilarity(image, images)
-        if "silhouette" in self._weights and masks is not None:
-            terms["silhouette"] = SILHOUETTE_LOSSES[settings.silhouette_loss](alpha, masks)
-        return terms
 
     # ---- Parts -------------------------------------------------------------------------------
 
@@ -286,47 +237,6 @@ class Fitting:
                 self.optimiser[name].copy_(free[name])
         self.pull, self.neighbours = self.pull.new_zeros(len(self.base)), None
 
-    def _cameras(self, index: int, cameras: Cameras, rows: Tensor | None = None) -> Cameras:
-        """The cameras of a capture in some size, with what is optimised of them; of some rows, or all."""
-        chosen = cameras if rows is None else cameras[rows]
-        if not self.moves_cameras:
-            return chosen
-        first = sum(len(capture) for capture in self.captures[:index])
-        poses = self.optimiser.values.get("poses")
-        if poses is not None:
-            poses = poses[first : first + len(cameras)]
-            poses = poses if rows is None else poses[rows]
-        values = self.optimiser.values
-        focals, centers = values.get("log_focals"), values.get("centers")
-        return moved_cameras(chosen, poses, focals, centers, pivot=self.center, unit=self._away)
-
-    @property
-    def moves_cameras(self) -> bool:
-        """Whether anything of the cameras is optimised."""
-        return not {Part.poses, Part.focals, Part.centers}.isdisjoint(self.settings.optimize)
-
-    def _levels(self) -> list[list[tuple[Capture, Rays | None]]]:
-        """The captures in full size and, at last, coarse; with rays where cameras stand still and memory allows."""
-        coarse = self.settings.coarse
-        sizes = [self.captures]
-        if coarse.factor > 1 and coarse.until > 0:
-            sizes.append([capture.shrunk(coarse.factor) for capture in self.captures])
-        count = self.settings.samples**2 * sum(len(c) * c.cameras.width * c.cameras.height for c in self.captures)
-        keep = not self.moves_cameras and count <= RAYS_KEPT
-        return [[(c, self._fine(c.cameras).rays() if keep else None) for c in level] for level in sizes]
-
-    def _fine(self, cameras: Cameras) -> Cameras:
-        """The cameras with a pixel for every ray."""
-        n = self.settings.samples
-        return cameras if n == 1 else resized(cameras, cameras.width * n, cameras.height * n)
-
-    def _cell(self, captures: Sequence[Capture]) -> float:
-        """The side of a pixel at the object's distance, world units: the median over the views."""
-        away = torch.cat([(capture.cameras.centers - self.center).norm(dim=1) for capture in captures])
-        focal = torch.cat([capture.cameras.Ks[:, 0, 0] for capture in captures])
-        parallel = torch.tensor([c.cameras.model is CameraModel.orthographic for c in captures for _ in range(len(c))])
-        return float(torch.where(parallel.to(away.device), 1 / focal, away / focal).median())
-
     def _variables(self) -> dict[str, Variable]:
         """What is optimised, with its rates."""
         settings, rates = self.settings, self.settings.rates
@@ -340,37 +250,4 @@ class Fitting:
         variables = {NAMES[p]: Variable(free[NAMES[p]], own[p]) for p in own if p in settings.optimize}
         if self.follower is not None:
             variables["surface"] = Variable(self.follower.start, lengths(rates.surface))
-        zeros = self.base.means.new_zeros
-        if Part.poses in settings.optimize:
-            variables["poses"] = Variable(zeros(sum(map(len, self.captures)), 6), rates.poses)
-        if Part.focals in settings.optimize:
-            variables["log_focals"] = Variable(zeros(1), rates.focals)
-        if Part.centers in settings.optimize:
-            variables["centers"] = Variable(zeros(2), rates.centers)
-        if settings.background is Background.learned:
-            variables["raw_background"] = Variable(
-                border_color(self.captures).clamp(0.01, 0.99).logit(), rates.background
-            )
-        centers = torch.cat([capture.cameras.centers for capture in self.captures])
-        self._away = float((centers - self.center).norm(dim=1).median())
-        return variables
-
-
-def _check(captures: Sequence[Capture], settings: FitSettings) -> None:
-    if not captures:
-        raise ValueError("captures must have at least one; got none")
-    masked = all(capture.masks is not None for capture in captures)
-    if settings.background is Background.random and not masked:
-        raise ValueError("background random needs masks: pictures without have their own; use learned, white or black")
-    if not (settings.weights.color or settings.weights.dissimilarity or (masked and settings.weights.silhouette)):
-        raise ValueError("weights must have color, dissimilarity or, with masks, silhouette above 0; all are 0")
-
-
-def _pooled(picture: Tensor, n: int) -> Tensor:
-    """Means over n x n pixels of (V, H, W) or (V, H, W, C)."""
-    views, height, width, *channels = picture.shape
-    return picture.reshape(views, height // n, n, width // n, n, *channels).mean((2, 4))
-
-
-def _detached(cameras: Cameras) -> Cameras:
-    return replace(cameras, viewmats=cameras.viewmats.detach(), Ks=cameras.Ks.detach())
+        return variables | self.comparison.variables()

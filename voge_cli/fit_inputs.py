@@ -16,6 +16,7 @@ from voge.captures import Capture, split
 from voge.ellipsoids import Ellipsoids
 from voge.io import DataError
 from voge.io.meshes import Mesh, build_mesh, load_geometry
+from voge.sanity import proportions, sanity
 from voge.starts import Start, box, enclosed, sphere
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
@@ -88,6 +89,9 @@ def _from_files(config: FitConfig, path: Path, console: Console) -> Inputs:
     total = sum(map(len, captures))
     console.note(f"{total} views of {path} ({masked} with masks), {len(names)} held out")
     start = _start(config, captures, (None, None), console)
+    console.note(str(proportions(start.ellipsoids, views)))
+    for line in sanity(start.ellipsoids, views, units=views.units):
+        console.note(f"warning: {line}")
     return Inputs(captures, {"held_out": held_out} if held_out else {}, start, views, metadata={"units": views.units})
 
 

@@ -46,7 +46,7 @@ class Film:
     def __init__(self, folder: Path, fitting: Fitting, config: FitConfig) -> None:
         self.folder, self.fitting, self.every = folder / _FRAMES, fitting, config.film_every
         self.settings = config.settings
-        camera = fitting.captures[0].cameras[0]
+        camera = fitting.comparison.captures[0].cameras[0]
         zoom = FILM_SIDE / max(camera.width, camera.height)
         self.camera = resized(camera, max(round(camera.width * zoom), 1), max(round(camera.height * zoom), 1))
 
@@ -97,7 +97,9 @@ def write_results(
     save_ellipsoids(run.path / "ellipsoids.safetensors", made.to("cpu"))
     _write_cameras(run.path, inputs, fitting, fitted)
     device = made.device
-    groups = {"train": [replace(c, cameras=k) for c, k in zip(fitting.captures, fitted.cameras, strict=True)]}
+    groups = {
+        "train": [replace(c, cameras=k) for c, k in zip(fitting.comparison.captures, fitted.cameras, strict=True)]
+    }
     groups |= {name: [c.to(device) for c in captures] for name, captures in inputs.tests.items()}
     scores = {name: score(made, captures, fitted.background, config.settings) for name, captures in groups.items()}
     figures: dict[str, Any] = {
@@ -146,11 +148,11 @@ def _write_cameras(folder: Path, inputs: Inputs, fitting: Fitting, fitted: Fitte
     """cameras.json, with the refined cameras of the views that were fitted to, where there are any."""
     from voge.io.cameras import View, Views, save_cameras
 
-    if not fitting.moves_cameras:
+    if not fitting.comparison.moves_cameras:
         return
     known = {view.name: view for view in inputs.views or ()}
     views = []
-    for capture, cameras in zip(fitting.captures, fitted.cameras, strict=True):
+    for capture, cameras in zip(fitting.comparison.captures, fitted.cameras, strict=True):
         full = cameras.to(torch.float64).to("cpu")
         for i, name in enumerate(capture.names):
             view = known.get(name)
