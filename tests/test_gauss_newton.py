@@ -9,7 +9,7 @@ from torch import Tensor
 
 import voge
 from voge import rigid
-from voge.gauss_newton import Iterate, LeastSquares, differences, minimise
+from voge.gauss_newton import Iterate, LeastSquares, differences, minimise, minimise_many
 from voge.similarity import axis_quat, check_similarity, similarity
 
 DOUBLE = torch.float64
@@ -66,7 +66,7 @@ def test_an_unknown_that_moves_nothing_stays():
     torch.testing.assert_close(iterates[-1].state, torch.tensor([3.0, 7.0], dtype=DOUBLE), atol=1e-6, rtol=0)
 
 
-def test_steps_are_shortened_to_the_limits():
+def test_no_coordinate_goes_beyond_its_limit():
     first, second = list(
         minimise(
             torch.zeros(2, dtype=DOUBLE),
@@ -77,7 +77,7 @@ def test_steps_are_shortened_to_the_limits():
             settings=LeastSquares(iterations=1),
         )
     )
-    torch.testing.assert_close(second.state - first.state, torch.tensor([1.0, 0.5], dtype=DOUBLE))
+    torch.testing.assert_close(second.state - first.state, torch.tensor([1.0, 5.0], dtype=DOUBLE), atol=0.01, rtol=0)
 
 
 def test_a_trial_that_is_not_finite_is_rejected():
@@ -140,6 +140,31 @@ def test_differences_are_the_jacobian():
     state = torch.ones(3, dtype=DOUBLE)
     found = differences(state, matrix @ state, lambda p: matrix @ p, torch.add, torch.full((3,), 1e-3, dtype=DOUBLE))
     torch.testing.assert_close(found, matrix)
+
+
+def test_many_starts_end_where_each_would_alone():
+    x, y = line_points()
+    starts = torch.tensor([[0.5, 0.1], [-3.0, 4.0], [1.0, 1.0]], dtype=DOUBLE)
+    states, costs = minimise_many(
+        starts,
+        residuals=lambda p: p[:, :1] * torch.exp(-p[:, 1:] * x) - y,
+        retract=torch.add,
+        steps=torch.full((2,), 1e-6, dtype=DOUBLE),
+        settings=LeastSquares(iterations=50),
+    )
+    torch.testing.assert_close(states, torch.tensor([[2.0, 1.5]], dtype=DOUBLE).expand(3, 2), atol=1e-5, rtol=0)
+    assert costs.max() < 1e-9
+
+
+def test_of_many_starts_one_that_is_not_finite_leaves_the_others_alone():
+    states, costs = minimise_many(
+        torch.tensor([[-1.0], [4.0]], dtype=DOUBLE),
+        residuals=torch.log,
+        retract=torch.add,
+        steps=torch.tensor([1e-6], dtype=DOUBLE),
+    )
+    torch.testing.assert_close(states, torch.tensor([[-1.0], [1.0]], dtype=DOUBLE), atol=1e-4, rtol=0)
+    assert costs.isinf().tolist() == [True, False]
 
 
 # ---- Increments of poses ----------------------------------------------------------------------

@@ -58,6 +58,8 @@ class Iterate(Generic[S]):
 
 
 GROWTH, SHRINK = 8.0, 0.2  # of the damping after a rejected and an accepted step
+UNSEEN = 1e-9  # of the largest diagonal of J^T J: below, an unknown's slope is rounding
+FLOOR = 1e-4  # of the same: the damping takes no unknown for less visible than this
 LARGEST = 1e9  # damping beyond which no step makes a difference in float32
 
 
@@ -79,7 +81,7 @@ def minimise(
         retract: the state moved by an increment (D,), float64 on the CPU; the zero increment changes nothing.
         steps: (D,) increments of the forward differences, float64. Of pictures, those that move them by a tenth of
             a pixel or more see beyond rounding and the edges of ellipsoids.
-        limits: (D,) the largest increment trusted in one step; the whole step is shortened to fit. None: any.
+        limits: (D,) the largest increment of each coordinate that is trusted in one step. None: any.
         jacobian: (M, D) of a state and its residuals (M,), such as perturbed pictures rendered as one batch, in
             place of differences one after another.
         settings: see LeastSquares.
@@ -137,32 +139,90 @@ def differences(
     return torch.stack(columns, 1)
 
 
+def minimise_many(
+    states: Tensor,
+    *,
+    residuals: Callable[[Tensor], Tensor],
+    retract: Callable[[Tensor, Tensor], Tensor],
+    steps: Tensor,
+    limits: Tensor | None = None,
+    settings: LeastSquares | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Lower the squares of many starts side by side: each iteration evaluates all their differences as one batch.
+
+    Args:
+        states: (P, ...) float64 on the CPU, one start a row.
+        residuals: (Q, M) of any number Q of states; rows that are not finite count as infinitely bad.
+        retract: states (Q, ...) moved by increments (Q, D).
+        steps, limits, settings: as in `minimise`; `patience` is not looked at.
+
+    Returns:
+        The best states (P, ...) and their costs (P,), float64.
+    """
+    settings = settings or LeastSquares()
+    count, unknowns = len(states), len(steps)
+    best, costs = states, states.new_full((count,), math.inf)
+    normal, slope = states.new_zeros(count, unknowns, unknowns), states.new_zeros(count, unknowns)
+    damping, trial = states.new_full((count,), settings.damping), states
+    around = torch.cat([steps.new_zeros(1, unknowns), torch.diag(steps)])  # the state itself, then each difference
+    for iteration in range(settings.iterations + 1):
+        if iteration < settings.iterations:
+            spread = trial.repeat_interleave(len(around), 0)
+            values = residuals(retract(spread, around.repeat(count, 1))).unflatten(0, (count, len(around)))
+        else:  # of the last trials only the costs are wanted
+            values = residuals(trial)[:, None]
+        found = _costs(values[:, 0], settings.robust).to(states)
+        better = found < costs
+        best = torch.where(better.reshape(-1, *[1] * (states.ndim - 1)), trial, best)
+        costs = torch.where(better, found, costs)
+        if iteration == settings.iterations:
+            break
+        jacobian = (values[:, 1:] - values[:, :1]).mT / steps.to(values)
+        fresh, down = _normal_equations(jacobian, values[:, 0], settings.robust)
+        normal, slope = torch.where(better[:, None, None], fresh, normal), torch.where(better[:, None], down, slope)
+        if iteration:
+            damping = torch.where(better, (damping * SHRINK).clamp_min(1e-9), (damping * GROWTH).clamp_max(LARGEST))
+        trial = retract(best, _step(normal, slope, damping, limits))
+    return best, costs
+
+
 def _normal_equations(jacobian: Tensor, values: Tensor, robust: float | None) -> tuple[Tensor, Tensor]:
-    """J^T W J (D, D) and J^T W r (D,), float64 on the CPU; columns that are not finite count as unseen."""
-    jacobian = torch.where(jacobian.isfinite().all(0), jacobian, 0)
+    """J^T W J (..., D, D) and J^T W r (..., D) of (..., M, D) and (..., M), float64 on the CPU.
+
+    Columns that are not finite count as unseen.
+    """
+    jacobian = torch.where(jacobian.isfinite().all(-2, keepdim=True), jacobian, 0)
     weighted = jacobian
     if robust is not None:
-        weighted = jacobian * (robust**2 / (robust**2 + values.square())).square()[:, None]
-    both = weighted.mT @ torch.cat([jacobian, values[:, None]], 1)
+        weighted = jacobian * (robust**2 / (robust**2 + values.square())).square()[..., None]
+    both = weighted.mT @ torch.cat([jacobian, torch.nan_to_num(values)[..., None]], -1)
     both = both.double().cpu()
-    return both[:, :-1], both[:, -1]
+    return both[..., :-1], both[..., -1]
 
 
-def _step(normal: Tensor, slope: Tensor, damping: float, limits: Tensor | None) -> Tensor:
-    """The damped Gauss-Newton step (D,); unknowns that move nothing stay."""
-    diagonal = normal.diagonal()
+def _step(normal: Tensor, slope: Tensor, damping: Tensor | float, limits: Tensor | None) -> Tensor:
+    """Damped Gauss-Newton steps (..., D), no coordinate beyond its limit; unknowns that move nothing stay."""
+    units = torch.ones_like(slope) if limits is None else limits.expand_as(slope)
+    normal, slope = normal * units[..., None] * units[..., None, :], slope * units  # now a step of 1 is large
+    diagonal = normal.diagonal(dim1=-2, dim2=-1)
+    largest = diagonal.amax(-1, keepdim=True)
+    seen = diagonal > UNSEEN * largest
     # The floor keeps unknowns that are hardly seen from running off while the others are still settling.
-    floor = 1e-6 * diagonal.max()
-    damped = normal + torch.diag(damping * diagonal.clamp_min(floor) + 1e-12 * diagonal.max())
-    step = -torch.linalg.solve(damped, slope)
-    step = torch.where(diagonal > 0, step, 0)
-    if limits is not None:
-        step = step / max(float((step.abs() / limits).max()), 1.0)
-    return step
+    damping = torch.as_tensor(damping, dtype=slope.dtype)[..., None]
+    damped = normal + torch.diag_embed(damping * torch.maximum(diagonal, FLOOR * largest))
+    damped = torch.where(seen[..., None] & seen[..., None, :], damped, torch.eye(slope.shape[-1], dtype=slope.dtype))
+    step = torch.linalg.solve(damped, torch.where(seen, -slope, 0))
+    # Each on its own: shortening the whole step would let the least seen unknown hold up all others.
+    return units * (step if limits is None else step.clamp(-1, 1))
+
+
+def _costs(values: Tensor, robust: float | None) -> Tensor:
+    """(...,) sums of squares, or of rho, of residuals (..., M); infinite where they are not finite."""
+    squares = values.double().square()
+    if robust is not None:
+        squares = robust**2 * squares / (robust**2 + squares)
+    return torch.nan_to_num(squares.sum(-1), nan=math.inf, posinf=math.inf)
 
 
 def _cost(values: Tensor, robust: float | None) -> float:
-    squares = values.square()
-    if robust is not None:
-        squares = robust**2 * squares / (robust**2 + squares)
-    return float(squares.sum(dtype=torch.float64))
+    return float(_costs(values, robust))

@@ -33,6 +33,14 @@ def rotation(vectors: Tensor) -> Tensor:
     return torch.linalg.matrix_exp(cross_matrix(vectors))
 
 
+def rotation_vector(matrix: Tensor) -> Tensor:
+    """The rotation vector (..., 3) of rotation matrices (..., 3, 3), the inverse of `rotation`; angles up to pi."""
+    quats = matrices_to_quats(matrix)
+    sine = quats[..., 1:].norm(dim=-1, keepdim=True)
+    angle = 2 * torch.atan2(sine, quats[..., :1])
+    return quats[..., 1:] * torch.where(sine > 1e-12, angle / sine.clamp_min(1e-12), 2.0)
+
+
 def cross_matrix(vectors: Tensor) -> Tensor:
     """The matrices (..., 3, 3) of the cross product with vectors (..., 3) from the left."""
     x, y, z = vectors.unbind(-1)
@@ -45,11 +53,15 @@ def scale_of(poses: Tensor) -> Tensor:
     return torch.linalg.det(poses[..., :3, :3]).pow(1 / 3)
 
 
+def turn_of(poses: Tensor) -> Tensor:
+    """The rotations (..., 3, 3) of similarities (..., 4, 4)."""
+    return poses[..., :3, :3] / scale_of(poses)[..., None, None]
+
+
 def angle_between(first: Tensor, second: Tensor) -> Tensor:
     """The angle (...) in degrees between the rotations of two similarities (..., 4, 4)."""
-    a, b = (pose[..., :3, :3] / scale_of(pose)[..., None, None] for pose in (first, second))
     # The chord keeps small angles, which the trace's arc cosine loses: |A - B| = 2 sqrt(2) sin(angle / 2).
-    chord = (a - b).square().sum((-2, -1)).sqrt() / 8**0.5
+    chord = (turn_of(first) - turn_of(second)).square().sum((-2, -1)).sqrt() / 8**0.5
     return torch.rad2deg(2 * torch.asin(chord.clamp(max=1)))
 
 
@@ -62,8 +74,8 @@ def place(ellipsoids: Ellipsoids, poses: Tensor, index: Tensor) -> Ellipsoids:
         index: (N,) int64, the object of each ellipsoid.
     """
     scale = scale_of(poses)
-    turn = poses[:, :3, :3] / scale[:, None, None]
-    numbers = torch.cat([poses[:, :3, :3].flatten(1), poses[:, :3, 3], matrices_to_quats(turn), scale[:, None]], 1)
+    quats = matrices_to_quats(turn_of(poses))
+    numbers = torch.cat([poses[:, :3, :3].flatten(1), poses[:, :3, 3], quats, scale[:, None]], 1)
     linear, shift, quats, scale = numbers.to(ellipsoids.means)[index].split([9, 3, 4, 1], 1)
     return replace(
         ellipsoids,

@@ -1,0 +1,56 @@
+"""What a solution says: how much of each object is seen, what hides what, how sure each place is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from voge.cameras import Cameras
+from voge.occlusion.problem import Bodies
+from voge.render import render
+from voge.settings import RenderSettings
+
+HIDES = 0.01  # of an object's picture: less is its neighbours' soft edge
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visibility:
+    """Of O objects in V views."""
+
+    visible: Tensor  # (O,) share of what would be seen of the object alone that is seen, 0 to 1; 0 out of view
+    in_view: Tensor  # (O,) bool: whether the object alone would be seen at all
+    hides: Tensor  # (O, O) share of object j's picture that goes when object i is put beside it, alone
+
+
+@torch.no_grad()
+def visibility(
+    bodies: Bodies, poses: Tensor, cameras: Sequence[Cameras], settings: RenderSettings | None = None
+) -> Visibility:
+    """How much of each object is seen, over all views together, and which hides which."""
+    count = len(bodies.bodies)
+    scene = bodies.place(poses)
+    labels = torch.eye(count, dtype=scene.dtype, device=scene.device)[bodies.index]
+    scene = replace(scene, features=labels)
+    seen, alone = torch.zeros(count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
+    hides = torch.zeros(count, count, dtype=torch.float64)
+    sets = scene.split(bodies.counts)
+    for camera in cameras:
+        seen += render(scene, camera, settings).image.sum((0, 1, 2)).double().cpu()
+        pictures = [render(one, camera, settings) for one in sets]
+        alone += torch.stack([picture.alpha.sum() for picture in pictures]).double().cpu()
+        for i in range(count):
+            for j in range(count):
+                if i != j:
+                    nearer = pictures[i].depth * pictures[j].alpha < pictures[j].depth * pictures[i].alpha
+                    hidden = (pictures[i].alpha * pictures[j].alpha)[nearer]
+                    hides[i, j] += float(hidden.sum())
+    whole = alone.clamp_min(1e-12)
+    return Visibility((seen / whole).clamp(0, 1), alone > 1, hides / whole)
+
+
+def depth_order(hides: Tensor) -> list[tuple[int, int]]:
+    """Edges (i, j) of the depth order graph: i hides part of j. Two objects may hide parts of each other."""
+    return [(i, j) for i, j in (hides > HIDES).nonzero().tolist()]
