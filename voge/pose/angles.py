@@ -49,30 +49,14 @@ def from_rotation(rotation: Tensor) -> Viewpoint:
 
 
 def towards(point: Tensor) -> Tensor:
-    """The rotation (3, 3) that turns the optical axis to a direction (3,) of the camera frame by the shortest way.
+    """Rotations (..., 3, 3) that turn the optical axis to directions (..., 3) of the camera frame, the shortest way.
 
     A pose relative to the line of sight, as the angles give it, becomes one of a camera that sees the object off its
     axis: viewmat = [R towards(p)..., p].
     """
-    axis = torch.nn.functional.normalize(point, dim=0)
-    x, y, z = axis.unbind(0)
+    axis = torch.nn.functional.normalize(point, dim=-1)
+    x, y, z = axis.unbind(-1)
     # Rodrigues' formula for e_z -> axis; (1 + z) is far from 0 for anything in front of the camera.
     k = 1 / (1 + z)
     rows = [1 - k * x * x, -k * x * y, x, -k * x * y, 1 - k * y * y, y, -x, -y, z]
-    return torch.stack(rows).reshape(3, 3)
-
-
-def exponential(turns: Tensor) -> Tensor:
-    """Rotations (..., 3, 3) of rotation vectors (..., 3), radians; differentiable at 0 as well (Rodrigues)."""
-    squared = (turns * turns).sum(-1)[..., None, None]
-    small = squared < 1e-6
-    safe = torch.where(small, torch.ones_like(squared), squared)
-    angle = safe.sqrt()
-    # Series keep the derivative at 0 finite.
-    first = torch.where(small, 1 - squared / 6, angle.sin() / angle)
-    second = torch.where(small, 0.5 - squared / 24, (1 - angle.cos()) / safe)
-    x, y, z = turns.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    eye = torch.eye(3, dtype=turns.dtype, device=turns.device)
-    return eye + first * cross + second * (cross @ cross)
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))

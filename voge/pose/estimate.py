@@ -124,8 +124,7 @@ class Estimator:
         chosen = best_apart(scores, self._templates.viewmats, self.how.candidates)
         rotations = self._templates.viewmats[chosen][..., :3, :3]
         placed = cells.viewmats[:, None].repeat(1, chosen.shape[1], 1, 1)
-        aims = torch.stack([towards(t) for t in cells.viewmats[:, :3, 3]])
-        placed[..., :3, :3] = aims[:, None] @ rotations
+        placed[..., :3, :3] = towards(cells.viewmats[:, :3, 3])[:, None] @ rotations
         return placed
 
     def refined(self, target: Target, cells: Cameras, starts: Tensor) -> list[Estimate]:

