@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define VOGE_ABI_VERSION 2
+#define VOGE_ABI_VERSION 3
 
 #define VOGE_API __attribute__((visibility("default")))
 
@@ -47,6 +47,7 @@ typedef struct voge_scene {
   void* stream;
   int32_t device;
   int32_t longest_list;         // members of the longest tile list
+  const void* tile_farthest;    // for each member: no event of it, or of one before it, comes later on any ray
 } voge_scene;
 
 VOGE_API int32_t voge_abi_version(void);
@@ -93,32 +94,48 @@ VOGE_API int32_t voge_dot_rows(int32_t scalar_size, int64_t rays, int64_t channe
 VOGE_API int32_t voge_cuda_probe(int32_t device);
 VOGE_API const char* voge_cuda_error(int32_t code);
 
-// Tile lists in two steps. First offsets (V * tiles + 1) and the longest list (1); then members and
-// bounds, with room for `entries` in each of the four arrays to sort in, and `scratch`.
-VOGE_API int64_t voge_cuda_scratch_bytes(const voge_scene* scene, int64_t entries);
-VOGE_API int32_t voge_cuda_tile_offsets(const voge_scene* scene, int64_t* offsets, int64_t* longest, void* scratch,
-                                        int64_t scratch_bytes);
+// Tile lists in two steps, since the caller allocates. First offsets (V * tiles + 1) and the longest list (1), with
+// voge_cuda_count_bytes of memory, which the second step reads; then members and bounds, as many as the last offset,
+// with voge_cuda_sort_bytes of memory.
+VOGE_API int64_t voge_cuda_count_bytes(const voge_scene* scene);
+VOGE_API int64_t voge_cuda_sort_bytes(int64_t entries);
+VOGE_API int32_t voge_cuda_tile_offsets(const voge_scene* scene, int64_t* offsets, int64_t* longest, void* counted);
 VOGE_API int32_t voge_cuda_tile_members(const voge_scene* scene, int64_t entries, int32_t* members, void* nearest,
-                                        void* keys, void* sorted_keys, int32_t* ids, int64_t* cursors, void* scratch,
-                                        int64_t scratch_bytes);
+                                        void* farthest, void* counted, void* memory);
 VOGE_API int32_t voge_cuda_pack(const voge_scene* scene, void* packed);
 
-// Rays that meet more than fits are passed on in `overflow` (2 x (P + 1)) from warps to blocks, and from
-// blocks to blocks with `deep` memory, which is needed where voge_cuda_deep_bytes is not 0.
-VOGE_API int64_t voge_cuda_deep_bytes(const voge_scene* scene);
+// Where gradients are gathered: `plain` (N, 16), or for sums that are bitwise repeatable `largest` and `multiples`, each
+// of N * 16 + N * C 64-bit numbers.
+typedef struct voge_cuda_sums {
+  void *plain, *largest, *multiples;
+} voge_cuda_sums;
+
+// Rays that have more hits at work at once than a kernel holds are listed in `overflow`, (2, P + 1) numbers, for the next
+// one; the last has `deep` memory of voge_cuda_deep_bytes.
+VOGE_API int64_t voge_cuda_deep_bytes(const voge_scene* scene, int32_t backward);
 VOGE_API int32_t voge_cuda_render(const voge_scene* scene, void* image, void* transmittance, void* depth,
                                   int32_t* overflow, void* deep);
 VOGE_API int32_t voge_cuda_render_backward(const voge_scene* scene, const void* g_image, const void* g_transmittance,
                                            const void* g_depth, void* g_means, void* g_scales, void* g_quats,
                                            void* g_density, void* g_features, void* g_origins, void* g_directions,
-                                           void* sums, int32_t* overflow, void* deep);
+                                           const voge_cuda_sums* sums, int32_t* overflow, void* deep);
 VOGE_API int32_t voge_cuda_trace_counts(const voge_scene* scene, int64_t* counts, int64_t* truncated);
 VOGE_API int32_t voge_cuda_trace(const voge_scene* scene, const int64_t* offsets, int32_t* index, void* weight,
                                  void* depth, void* transmittance, int32_t* overflow, void* deep);
-VOGE_API int32_t voge_cuda_trace_backward(const voge_scene* scene, const int64_t* offsets, const void* g_weight,
-                                          const void* g_depth, const void* g_transmittance, void* g_means,
-                                          void* g_scales, void* g_quats, void* g_density, void* g_origins,
-                                          void* g_directions, void* sums, int32_t* overflow, void* deep);
+VOGE_API int32_t voge_cuda_trace_backward(const voge_scene* scene, const int64_t* offsets, const int32_t* index,
+                                          const void* g_weight, const void* g_depth, const void* g_transmittance,
+                                          void* g_means, void* g_scales, void* g_quats, void* g_density,
+                                          void* g_origins, void* g_directions, const voge_cuda_sums* sums,
+                                          int32_t* overflow, void* deep);
+// Rays (V, H, W, 3) of pinhole or orthographic cameras, and the way back, with room for voge_cuda_rays_partials doubles.
+VOGE_API int32_t voge_cuda_rays(int32_t device, void* stream, int32_t scalar_size, int64_t views, int64_t height,
+                                int64_t width, int32_t orthographic, const void* viewmats, const void* intrinsics,
+                                void* origins, void* directions);
+VOGE_API int64_t voge_cuda_rays_partials(int64_t views, int64_t height, int64_t width);
+VOGE_API int32_t voge_cuda_rays_backward(int32_t device, void* stream, int32_t scalar_size, int64_t views,
+                                         int64_t height, int64_t width, int32_t orthographic, const void* viewmats,
+                                         const void* intrinsics, const void* g_origins, const void* g_directions,
+                                         void* g_viewmats, void* g_intrinsics, double* partials);
 VOGE_API int32_t voge_cuda_gather(int32_t device, void* stream, int32_t scalar_size, int64_t rays, int64_t channels,
                                   const int64_t* offsets, const int32_t* index, const void* weight,
                                   const void* attributes, void* out);

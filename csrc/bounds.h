@@ -113,18 +113,32 @@ VOGE_HD bool meets(const Cone& cone, Vec3<double> centre, double radius) {
   return excess < right_angle && distance * sin(excess) <= reach;
 }
 
-// A distance that no event of ellipsoid n precedes on any ray of the tile: boxes reach
-// sqrt(r^2 + a^2) standard deviations from the centre, and x(t).axis <= t + start.
+// Distances that all events of ellipsoid n lie between on any ray of the tile. In the ellipsoid's frame an event is p + a e,
+// p across the ray's direction e and |p| <= r; along the cone's axis, which becomes v there, it lies within
+// r sqrt(v.v - (v.e)^2) + a v.e of the centre (section 3). v.e = s cos, s the deviation along the ray; rays turn by up to the
+// cone's angle from the axis. Events outside near and far happen there.
 template <class T>
-VOGE_HD double nearest_event(const voge_scene& s, const Cone& cone, int64_t n) {
-  if (cone.angle >= 1.57) return -INFINITY;
-  const double a = box_half_width(s.boxes, s.boxes - 1);
-  const double radius2 = level_radius2(s, scalar_at<T>(s.density, n)) + a * a;
-  const LevelSet set{{0, 0, 0}, scaled_axes<T>(s, n, sqrt(radius2))};
-  const Vec3<T> m = point_at<T>(s.means, n);
-  const double centre = dot(Vec3<double>{m.x, m.y, m.z}, cone.axis), half = half_extent(set, cone.axis);
-  const double bound = centre - half - cone.start - 1e-5 * (fabs(centre) + fabs(cone.start) + half);
-  return bound == bound ? bound : -INFINITY;  // a NaN would break the sort
+VOGE_HD void event_range(const voge_scene& s, const Cone& cone, int64_t n, double& nearest, double& farthest) {
+  nearest = -INFINITY, farthest = INFINITY;
+  if (cone.angle >= 1.57) return;
+  const Mat3<double> axes = scaled_axes<T>(s, n, 1);  // columns: the axes
+  const Vec3<T> m = point_at<T>(s.means, n), scale = point_at<T>(s.scales, n);
+  const double a = box_half_width(s.boxes, s.boxes - 1), radius2 = level_radius2(s, scalar_at<T>(s.density, n));
+  const double least = fmin(scale.x, fmin(scale.y, scale.z)), cosine = cos(cone.angle);
+  const Vec3<double> v = transposed_times(axes, cone.axis);
+  const double x = v.x / (double(scale.x) * scale.x), y = v.y / (double(scale.y) * scale.y), z = v.z / (double(scale.z) * scale.z);
+  const double steepness = sqrt(x * x + y * y + z * z), turned = cone.angle / least;  // 1 / s, and its change
+  double half = sqrt(dot(v, v) * (radius2 + a * a));
+  if (turned < steepness) {
+    const double across2 = dot(v, v) - cosine * cosine / ((steepness + turned) * (steepness + turned));
+    half = fmin(half, sqrt(across2 > 0 ? across2 * radius2 : 0) + a / (steepness - turned));
+  }
+  const Vec3<double> mean{m.x, m.y, m.z};
+  const double centre = dot(mean, cone.axis), margin = 1e-5 * (fabs(centre) + fabs(cone.start) + half);
+  const double bound = centre - half - cone.start - margin;
+  if (bound == bound) nearest = fmin(bound, s.far_distance);  // a NaN would break the order
+  const double beyond = (centre + half - (dot(cone.origin, cone.axis) - cone.spread) + margin) / cosine;
+  if (beyond == beyond && beyond > 0) farthest = fmax(beyond, s.near_distance);
 }
 
 }  // namespace voge

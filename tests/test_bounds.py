@@ -38,7 +38,7 @@ def seen(e: voge.Ellipsoids, rays: voge.Rays) -> torch.Tensor:
 def listed(e: voge.Ellipsoids, rays: voge.Rays, c: voge.Cameras | None) -> torch.Tensor:
     """(P, N): is ellipsoid n in the list of ray p's tile?"""
     views, height, width = rays.shape
-    _, _, (_, offsets, members), tile = compiled._prepare(e, rays, c, voge.RenderSettings(min_density=ETA))
+    _, _, (_, offsets, members), tile, _ = compiled._prepare(e, rays, c, voge.RenderSettings(min_density=ETA))
     table = torch.zeros(len(offsets) - 1, len(e), dtype=torch.bool)
     table[torch.repeat_interleave(torch.arange(len(offsets) - 1), offsets.diff()), members.long()] = True
     rows, columns = -(-height // tile[0]), -(-width // tile[1])
@@ -75,21 +75,23 @@ def test_boxes_hold_little_more_than_what_is_seen(compiled_backend, monkeypatch)
     assert listed(e, c.rays(), c).sum() < 2 * seen(e, c.rays()).sum()
 
 
-def test_no_event_comes_before_its_tiles_bound(compiled_backend, monkeypatch):
-    """The bound that lets a ray pass events before the list is read to its end."""
+def test_events_lie_within_their_tiles_bounds(compiled_backend, monkeypatch):
+    """The bounds that let a ray pass events before the list is read to its end, or on CUDA to its beginning."""
     monkeypatch.setattr(compiled, "IMAGE_TILE", [33, 33])
     for kind in ("front", "around", "crossing"):
         e, c = scene(kind, 200, 3), cameras(33, 17)
         rays = c.rays()
-        _, _, (nearest, offsets, members), _ = compiled._prepare(e, rays, c, voge.RenderSettings(min_density=ETA))
+        _, _, (edges, offsets, members), *_ = compiled._prepare(e, rays, c, voge.RenderSettings(min_density=ETA))
         assert len(offsets) == 2
-        assert (nearest.diff() >= 0).all()
-        bound = torch.full((len(e),), torch.inf, dtype=torch.float64).index_put((members.long(),), nearest)
+        assert (edges.diff() >= 0).all()
+        bounds = edges.new_full((len(edges), len(e)), torch.inf)
+        bounds[:, members.long()] = edges
         depth, _, width = reference.intersect(
             e.means, e.scales, e.quats, rays.origins.reshape(-1, 1, 3), rays.directions.reshape(-1, 1, 3)
         )
-        first = (depth - reference.box_rule(2)[0].max() * width).clamp_min(0)
-        assert (first >= bound - 1e-12)[seen(e, rays)].all()
+        reach, met = reference.box_rule(2)[0].max() * width, seen(e, rays)
+        assert ((depth - reach).clamp_min(0) >= bounds[0] - 1e-12)[met].all()
+        assert len(bounds) == 1 or (depth + reach <= bounds[1] + 1e-12)[met].all()
 
 
 def test_ellipsoids_that_are_not_finite_are_in_no_list(compiled_backend):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from voge import native
 from voge.cameras import CameraModel, Cameras, Rays
-from voge.drivers import driver
+from voge.drivers import Cuda, driver
 from voge.ellipsoids import Ellipsoids
 from voge.settings import Aggregation, RenderSettings
 
@@ -22,7 +23,7 @@ AGGREGATIONS = {Aggregation.exact: 0, Aggregation.paper: 1, Aggregation.sorted: 
 # Every operator takes, in this order and as far as it needs them:
 #   means, scales, quats, density, features     (N, ...)     of Ellipsoids
 #   origins, directions                         (V, H, W, 3)
-#   nearest, offsets, members                   tile lists, from `bin`
+#   edges, offsets, members                     tile lists, from `bin`: edges (1, E) on the CPU, (2, E) on CUDA
 #   tile, counts, bounds                        [rows, columns]; [aggregation, boxes, limit];
 #                                               [eta, near, far, stop_transmittance]
 # Outputs: floats first, index tensors last.
@@ -32,25 +33,35 @@ def render_rays(
     ellipsoids: Ellipsoids, features: Tensor, rays: Rays, cameras: Cameras, settings: RenderSettings
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Image (V, H, W, C), alpha (V, H, W) and depth (V, H, W)."""
-    geometry, ways, lists, tile = _prepare(ellipsoids, rays, cameras, settings)
+    geometry, ways, lists, tile, spilled = _prepare(ellipsoids, rays, cameras, settings)
     image, transmittance, depth = torch.ops.voge.render(
         *geometry, features.contiguous(), *ways, *lists, tile, *_numbers(settings)
     )
-    return image, 1 - transmittance, depth
+    if settings.list_capacity is None:
+        return image, 1 - transmittance, depth
+    wrong = torch.where(spilled, math.nan, 0.0).to(image)
+    return image + wrong, 1 - transmittance + wrong, depth + wrong
+
+
+def pixel_rays(cameras: Cameras) -> Rays:
+    """`cameras.rays()` of pinhole or orthographic cameras on CUDA, in one launch."""
+    shape = [cameras.height, cameras.width]
+    orthographic = cameras.model is CameraModel.orthographic
+    return Rays(*torch.ops.voge.rays(cameras.viewmats.contiguous(), cameras.Ks.contiguous(), shape, orthographic))
 
 
 def trace_rays(
     ellipsoids: Ellipsoids, rays: Rays, cameras: Cameras | None, settings: RenderSettings
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """weight, depth (E,), transmittance (P,), index (E,), offsets (P + 1,), truncated ()."""
-    geometry, ways, lists, tile = _prepare(ellipsoids, rays, cameras, settings)
+    geometry, ways, lists, tile, _ = _prepare(ellipsoids, rays, cameras, replace(settings, list_capacity=None))
     return torch.ops.voge.trace(*geometry, *ways, *lists, tile, *_numbers(settings))
 
 
 def _prepare(
     ellipsoids: Ellipsoids, rays: Rays, cameras: Cameras | None, settings: RenderSettings
-) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[int]]:
-    """Contiguous geometry and rays (V, H, W, 3), tile lists, and the tile with the length of the longest list.
+) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[int], Tensor]:
+    """Contiguous geometry and rays (V, H, W, 3); tile lists, the tile with the longest list's length, "too short".
 
     The lists say who may meet whom: the discrete choice, which carries no gradient.
     """
@@ -63,8 +74,10 @@ def _prepare(
         matrices = [m.detach().contiguous() for m in (cameras.viewmats, cameras.Ks)]
     orthographic = cameras is not None and cameras.model is CameraModel.orthographic
     tensors = [t.detach() for t in (*geometry, *ways)]
-    *lists, longest = torch.ops.voge.bin(*tensors, *matrices, orthographic, tile, *_numbers(settings))
-    return geometry, ways, lists, [*tile, int(longest)]
+    *lists, longest, spilled = torch.ops.voge.bin(
+        *tensors, *matrices, orthographic, tile, *_numbers(settings), settings.list_capacity
+    )
+    return geometry, ways, lists, [*tile, int(longest)], spilled
 
 
 def _numbers(settings: RenderSettings) -> tuple[list[int], list[float]]:
@@ -92,19 +105,20 @@ def _scene(
     )  # fmt: skip
 
 
-def _add_lists(scene: native.Scene, nearest: Tensor, offsets: Tensor, members: Tensor) -> None:
-    scene.tile_nearest, scene.tile_offsets, scene.tile_members = (t.data_ptr() for t in (nearest, offsets, members))
+def _add_lists(scene: native.Scene, edges: Tensor, offsets: Tensor, members: Tensor) -> None:
+    scene.tile_nearest, scene.tile_offsets, scene.tile_members = (t.data_ptr() for t in (edges, offsets, members))
+    scene.tile_farthest = edges[-1].data_ptr()
 
 
 def _add_features(scene: native.Scene, features: Tensor) -> None:
     scene.channels, scene.features = features.shape[1], features.data_ptr()
 
 
-def _run(name: str, scene: native.Scene, *arrays: Tensor | None, gathers: bool = False) -> None:
+def _run(name: str, scene: native.Scene, *arrays: Tensor | None) -> None:
     like = next(a for a in arrays if a is not None and a.is_floating_point())
     calls = driver(like)
     calls.prepare(scene)
-    calls.run(name, scene, *arrays, gathers=gathers)
+    calls.run(name, scene, *arrays)
 
 
 def _tile_count(origins: Tensor, tile: list[int]) -> int:
@@ -112,10 +126,15 @@ def _tile_count(origins: Tensor, tile: list[int]) -> int:
     return views * -(-height // tile[0]) * -(-width // tile[1])
 
 
+torch.library.define("voge::rays", "(Tensor viewmats, Tensor Ks, int[] shape, bool orthographic) -> (Tensor, Tensor)")
+torch.library.define(
+    "voge::rays_backward",
+    "(Tensor g_origins, Tensor g_directions, Tensor viewmats, Tensor Ks, bool orthographic) -> (Tensor, Tensor)",
+)
 F = TypeVar("F", bound=Callable[..., object])
 GEOMETRY = "Tensor means, Tensor scales, Tensor quats, Tensor density"
 RAYS = "Tensor origins, Tensor directions"
-LISTS = "Tensor nearest, Tensor offsets, Tensor members"
+LISTS = "Tensor edges, Tensor offsets, Tensor members"
 NUMBERS = "int[] tile, int[] counts, float[] bounds"
 GRADIENTS = "Tensor g_first, Tensor g_second, Tensor g_third"  # to the float outputs, in their order
 
@@ -137,26 +156,29 @@ def _operator(schema: str) -> Callable[[F], F]:
 
 
 @_operator(
-    f"bin({GEOMETRY}, {RAYS}, Tensor? viewmats, Tensor? intrinsics, bool orthographic, {NUMBERS})"
-    " -> (Tensor, Tensor, Tensor, Tensor)"
+    f"bin({GEOMETRY}, {RAYS}, Tensor? viewmats, Tensor? intrinsics, bool orthographic, {NUMBERS},"
+    " int? capacity) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 def _bin(
     means: Tensor, scales: Tensor, quats: Tensor, density: Tensor, origins: Tensor, directions: Tensor,
     viewmats: Tensor | None, intrinsics: Tensor | None, orthographic: bool,
-    tile: list[int], counts: list[int], bounds: list[float],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    tile: list[int], counts: list[int], bounds: list[float], capacity: int | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     scene = _scene([means, scales, quats, density], [origins, directions], tile, counts, bounds)
     scene.viewmats, scene.intrinsics, scene.orthographic = _pointer(viewmats), _pointer(intrinsics), int(orthographic)
-    nearest, offsets, members, longest = driver(means).tile_lists(scene, _tile_count(origins, tile))
-    return nearest, offsets, members, torch.tensor(longest)
+    edges, offsets, members, longest, spilled = driver(means).tile_lists(scene, _tile_count(origins, tile), capacity)
+    return edges, offsets, members, torch.tensor(longest), spilled
 
 
 @torch.library.register_fake("voge::bin")
-def _(means, scales, quats, density, origins, directions, viewmats, intrinsics, orthographic, tile, counts, bounds):
-    size = torch.library.get_ctx().new_dynamic_size()
+def _(means, scales, quats, density, origins, directions, viewmats, intrinsics, orthographic, tile, counts, bounds,
+      capacity):  # fmt: skip
+    size = capacity if capacity is not None and means.is_cuda else torch.library.get_ctx().new_dynamic_size()
     offsets = means.new_empty(_tile_count(origins, tile) + 1, dtype=torch.int64)
     longest = torch.empty((), dtype=torch.int64)
-    return means.new_empty(size), offsets, means.new_empty(size, dtype=torch.int32), longest
+    edges = means.new_empty(2 if means.is_cuda else 1, size)
+    members, on = means.new_empty(size, dtype=torch.int32), "cpu" if capacity is None else means.device
+    return edges, offsets, members, longest, torch.empty((), dtype=torch.bool, device=on)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -167,10 +189,10 @@ def _(means, scales, quats, density, origins, directions, viewmats, intrinsics, 
 def _render(
     means: Tensor, scales: Tensor, quats: Tensor, density: Tensor, features: Tensor,
     origins: Tensor, directions: Tensor,
-    nearest: Tensor, offsets: Tensor, members: Tensor, tile: list[int], counts: list[int], bounds: list[float],
+    edges: Tensor, offsets: Tensor, members: Tensor, tile: list[int], counts: list[int], bounds: list[float],
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     scene = _scene([means, scales, quats, density], [origins, directions], tile, counts, bounds)
-    _add_lists(scene, nearest, offsets, members)
+    _add_lists(scene, edges, offsets, members)
     _add_features(scene, features)
     shape = origins.shape[:-1]
     image, transmittance, depth = (
@@ -183,7 +205,7 @@ def _render(
 
 
 @torch.library.register_fake("voge::render")
-def _(means, scales, quats, density, features, origins, directions, nearest, offsets, members, tile, counts, bounds):
+def _(means, scales, quats, density, features, origins, directions, edges, offsets, members, tile, counts, bounds):
     shape = origins.shape[:-1]
     return means.new_empty(*shape, features.shape[1]), means.new_empty(shape), means.new_empty(shape)
 
@@ -195,22 +217,22 @@ def _render_backward(
     g_image: Tensor, g_transmittance: Tensor, g_depth: Tensor,
     means: Tensor, scales: Tensor, quats: Tensor, density: Tensor, features: Tensor,
     origins: Tensor, directions: Tensor,
-    nearest: Tensor, offsets: Tensor, members: Tensor, tile: list[int], counts: list[int], bounds: list[float],
+    edges: Tensor, offsets: Tensor, members: Tensor, tile: list[int], counts: list[int], bounds: list[float],
     to_rays: bool,
 ) -> list[Tensor]:  # fmt: skip
     scene = _scene([means, scales, quats, density], [origins, directions], tile, counts, bounds)
-    _add_lists(scene, nearest, offsets, members)
+    _add_lists(scene, edges, offsets, members)
     _add_features(scene, features)
     to_ellipsoids = [torch.empty_like(t) for t in (means, scales, quats, density, features)]
     ways = [torch.empty_like(origins), torch.empty_like(directions)] if to_rays else []
     arrays = (g_image, g_transmittance, g_depth, *to_ellipsoids, *(ways or (None, None)))
-    _run("render_backward", scene, *arrays, gathers=True)
+    _run("render_backward", scene, *arrays)
     return [*to_ellipsoids, *ways]
 
 
 @torch.library.register_fake("voge::render_backward")
 def _(g_image, g_transmittance, g_depth, means, scales, quats, density, features, origins, directions,
-      nearest, offsets, members, tile, counts, bounds, to_rays):  # fmt: skip
+      edges, offsets, members, tile, counts, bounds, to_rays):  # fmt: skip
     inputs = (means, scales, quats, density, features, *((origins, directions) if to_rays else ()))
     return [torch.empty_like(t) for t in inputs]
 
@@ -222,10 +244,10 @@ def _(g_image, g_transmittance, g_depth, means, scales, quats, density, features
 @_operator(f"trace({GEOMETRY}, {RAYS}, {LISTS}, {NUMBERS}) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)")
 def _trace(
     means: Tensor, scales: Tensor, quats: Tensor, density: Tensor, origins: Tensor, directions: Tensor,
-    nearest: Tensor, offsets: Tensor, members: Tensor, tile: list[int], counts: list[int], bounds: list[float],
+    edges: Tensor, offsets: Tensor, members: Tensor, tile: list[int], counts: list[int], bounds: list[float],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     scene = _scene([means, scales, quats, density], [origins, directions], tile, counts, bounds)
-    _add_lists(scene, nearest, offsets, members)
+    _add_lists(scene, edges, offsets, members)
     rays = math.prod(origins.shape[:-1])
     found, left_out = means.new_empty(2, rays, dtype=torch.int64).unbind()
     run = driver(means)
@@ -240,7 +262,7 @@ def _trace(
 
 
 @torch.library.register_fake("voge::trace")
-def _(means, scales, quats, density, origins, directions, nearest, offsets, members, tile, counts, bounds):
+def _(means, scales, quats, density, origins, directions, edges, offsets, members, tile, counts, bounds):
     entries, rays = torch.library.get_ctx().new_dynamic_size(), math.prod(origins.shape[:-1])
     floats = means.new_empty(entries), means.new_empty(entries), means.new_empty(rays)
     rows = means.new_empty(rays + 1, dtype=torch.int64)
@@ -248,26 +270,28 @@ def _(means, scales, quats, density, origins, directions, nearest, offsets, memb
 
 
 @_operator(
-    f"trace_backward({GRADIENTS}, Tensor rows, {GEOMETRY}, {RAYS}, {LISTS}, {NUMBERS}, bool to_rays) -> Tensor[]"
+    f"trace_backward({GRADIENTS}, Tensor index, Tensor rows, {GEOMETRY}, {RAYS}, {LISTS}, {NUMBERS}, bool to_rays)"
+    " -> Tensor[]"
 )
 def _trace_backward(
-    g_weight: Tensor, g_depth: Tensor, g_transmittance: Tensor, rows: Tensor,
+    g_weight: Tensor, g_depth: Tensor, g_transmittance: Tensor, index: Tensor, rows: Tensor,
     means: Tensor, scales: Tensor, quats: Tensor, density: Tensor, origins: Tensor, directions: Tensor,
-    nearest: Tensor, offsets: Tensor, members: Tensor, tile: list[int], counts: list[int], bounds: list[float],
+    edges: Tensor, offsets: Tensor, members: Tensor, tile: list[int], counts: list[int], bounds: list[float],
     to_rays: bool,
 ) -> list[Tensor]:  # fmt: skip
     scene = _scene([means, scales, quats, density], [origins, directions], tile, counts, bounds)
-    _add_lists(scene, nearest, offsets, members)
+    _add_lists(scene, edges, offsets, members)
     to_ellipsoids = [torch.empty_like(t) for t in (means, scales, quats, density)]
     ways = [torch.empty_like(origins), torch.empty_like(directions)] if to_rays else []
-    arrays = (rows, g_weight, g_depth, g_transmittance, *to_ellipsoids, *(ways or (None, None)))
-    _run("trace_backward", scene, *arrays, gathers=True)
+    found = (rows, index) if means.is_cuda else (rows,)
+    arrays = (*found, g_weight, g_depth, g_transmittance, *to_ellipsoids, *(ways or (None, None)))
+    _run("trace_backward", scene, *arrays)
     return [*to_ellipsoids, *ways]
 
 
 @torch.library.register_fake("voge::trace_backward")
-def _(g_weight, g_depth, g_transmittance, rows, means, scales, quats, density, origins, directions,
-      nearest, offsets, members, tile, counts, bounds, to_rays):  # fmt: skip
+def _(g_weight, g_depth, g_transmittance, index, rows, means, scales, quats, density, origins, directions,
+      edges, offsets, members, tile, counts, bounds, to_rays):  # fmt: skip
     inputs = (means, scales, quats, density, *((origins, directions) if to_rays else ()))
     return [torch.empty_like(t) for t in inputs]
 
@@ -289,19 +313,66 @@ def _keep_trace(ctx, inputs, output):
     *tensors, ctx.tile, ctx.counts, ctx.bounds = inputs
     *_, index, rows, left_out = output
     ctx.mark_non_differentiable(index, rows, left_out)
-    ctx.save_for_backward(rows, *tensors)
+    ctx.save_for_backward(index, rows, *tensors)
 
 
 def _differentiate_trace(ctx, g_weight, g_depth, g_transmittance, *_):
-    rows, *tensors = ctx.saved_tensors
+    index, rows, *tensors = ctx.saved_tensors
     to_rays = any(ctx.needs_input_grad[4:6])
     gradients = [g.contiguous() for g in (g_weight, g_depth, g_transmittance)]
-    out = torch.ops.voge.trace_backward(*gradients, rows, *tensors, ctx.tile, ctx.counts, ctx.bounds, to_rays)
+    out = torch.ops.voge.trace_backward(*gradients, index, rows, *tensors, ctx.tile, ctx.counts, ctx.bounds, to_rays)
     return *out, *[None] * (12 - len(out))
 
 
 torch.library.register_autograd("voge::render", _differentiate_render, setup_context=_keep_render)
 torch.library.register_autograd("voge::trace", _differentiate_trace, setup_context=_keep_trace)
+
+
+# ---------------------------------------------------------------------------------------------
+# rays of cameras; on the CPU torch makes them
+
+
+@torch.library.impl("voge::rays", "cuda")
+def _rays(viewmats: Tensor, intrinsics: Tensor, shape: list[int], orthographic: bool) -> tuple[Tensor, Tensor]:
+    sizes = (len(viewmats), shape[0], shape[1])
+    origins, directions = viewmats.new_empty(2, *sizes, 3).unbind()
+    Cuda(viewmats).rays("rays", sizes, orthographic, viewmats, intrinsics, origins, directions)
+    return origins, directions
+
+
+@torch.library.impl("voge::rays_backward", "cuda")
+def _rays_backward(
+    g_origins: Tensor, g_directions: Tensor, viewmats: Tensor, intrinsics: Tensor, orthographic: bool
+) -> tuple[Tensor, Tensor]:
+    gradients = torch.empty_like(viewmats), torch.empty_like(intrinsics)
+    arrays = (viewmats, intrinsics, g_origins, g_directions, *gradients)
+    views, height, width, _ = g_origins.shape
+    Cuda(viewmats).rays("rays_backward", (views, height, width), orthographic, *arrays)
+    return gradients
+
+
+@torch.library.register_fake("voge::rays")
+def _(viewmats, intrinsics, shape, orthographic):
+    return viewmats.new_empty(2, len(viewmats), *shape, 3).unbind()
+
+
+@torch.library.register_fake("voge::rays_backward")
+def _(g_origins, g_directions, viewmats, intrinsics, orthographic):
+    return torch.empty_like(viewmats), torch.empty_like(intrinsics)
+
+
+def _keep_rays(ctx, inputs, output):
+    viewmats, intrinsics, _, ctx.orthographic = inputs
+    ctx.save_for_backward(viewmats, intrinsics)
+
+
+def _differentiate_rays(ctx, *gradients):
+    contiguous = [g.contiguous() for g in gradients]
+    out = torch.ops.voge.rays_backward(*contiguous, *ctx.saved_tensors, ctx.orthographic)
+    return *out, None, None
+
+
+torch.library.register_autograd("voge::rays", _differentiate_rays, setup_context=_keep_rays)
 
 
 # ---------------------------------------------------------------------------------------------

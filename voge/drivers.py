@@ -13,8 +13,8 @@ from torch import Tensor
 from voge import native
 from voge.native import Scene
 
-PACKED = 16  # scalars of a packed ellipsoid, kRow in csrc/cuda/ray.cuh
-SUMS = 12  # scalars that an ellipsoid's gradient gathers, kSums in csrc/cuda/render.cu
+PACKED = 16  # scalars of a packed ellipsoid, kRow in csrc/cuda/rays.cuh
+SUMS = 16  # scalars that an ellipsoid's gradient gathers, kSums in csrc/cuda/gradient.cuh
 
 
 def _pointers(*tensors: Tensor | None) -> list[ctypes.c_void_p]:
@@ -36,17 +36,17 @@ class Cpu:
         library.handle.voge_set_threads(torch.get_num_threads())
         library.call(name, *arguments)
 
-    def tile_lists(self, scene: Scene, tiles: int) -> tuple[Tensor, Tensor, Tensor, int]:
-        """nearest, offsets, members, and the longest list."""
+    def tile_lists(self, scene: Scene, tiles: int, capacity: int | None) -> tuple[Tensor, Tensor, Tensor, int, Tensor]:
+        """Edges (1, E): nearest events; offsets, members; the longest list, which only CUDA needs; False."""
         offsets = self.like.new_empty(tiles + 1, dtype=torch.int64)
         self._call("voge_tile_offsets", ctypes.byref(scene), *_pointers(offsets))
         size = int(offsets[-1])
         members, nearest = self.like.new_empty(size, dtype=torch.int32), self.like.new_empty(size)
         scene.tile_offsets = offsets.data_ptr()
         self._call("voge_tile_members", ctypes.byref(scene), *_pointers(members, nearest))
-        return nearest, offsets, members, 0
+        return nearest[None], offsets, members, 0, torch.tensor(False)
 
-    def run(self, name: str, scene: Scene, *arrays: Tensor | None, gathers: bool = False) -> None:
+    def run(self, name: str, scene: Scene, *arrays: Tensor | None) -> None:
         """One of render, render_backward, trace_counts, trace, trace_backward."""
         self._call(f"voge_{name}", ctypes.byref(scene), *_pointers(*arrays))
 
@@ -75,46 +75,72 @@ class Cuda:
         scene.packed = self.packed.data_ptr()
         self.library.call("voge_cuda_pack", ctypes.byref(scene), *_pointers(self.packed))
 
-    def tile_lists(self, scene: Scene, tiles: int) -> tuple[Tensor, Tensor, Tensor, int]:
-        """nearest, offsets, members, and the longest list. Waits for the device once, to know the size."""
+    def tile_lists(self, scene: Scene, tiles: int, capacity: int | None) -> tuple[Tensor, Tensor, Tensor, int, Tensor]:
+        """Edges (2, E): nearest and farthest events; offsets, members, the longest list, whether E was too small.
+
+        Waits for the device once, to know E, unless it is given as `capacity`.
+        """
         handle = self.library.handle
         assert handle is not None
         scene.device, scene.stream = self.device, self.stream
         counts = self.like.new_empty(tiles + 2, dtype=torch.int64)  # offsets, then the longest list
         offsets, longest = counts[:-1], counts[-1:]
-        scratch = self._bytes(handle.voge_cuda_scratch_bytes(ctypes.byref(scene), ctypes.c_int64(1)))
-        size = ctypes.c_int64(len(scratch))
-        arrays = _pointers(offsets, longest, scratch)
-        self.library.call("voge_cuda_tile_offsets", ctypes.byref(scene), *arrays, size)
-        entries, most = counts[-2:].tolist()
+        counted = self._bytes(handle.voge_cuda_count_bytes(ctypes.byref(scene)))
+        self.library.call("voge_cuda_tile_offsets", ctypes.byref(scene), *_pointers(offsets, longest, counted))
+        if capacity is None:
+            entries, most = counts[-2:].tolist()
+            spilled = torch.tensor(False)
+        else:
+            entries, most = capacity, min(capacity, scene.count)
+            spilled = offsets[-1] > capacity
+            offsets.clamp_(max=capacity)
         scene.tile_offsets = offsets.data_ptr()
-        members, nearest = self.like.new_empty(entries, dtype=torch.int32), self.like.new_empty(entries)
-        keys, ids = self.like.new_empty(2, entries, dtype=torch.int64), torch.empty_like(members)
-        scratch = self._bytes(handle.voge_cuda_scratch_bytes(ctypes.byref(scene), ctypes.c_int64(entries)))
-        arrays = _pointers(members, nearest, keys[0], keys[1], ids, torch.empty_like(offsets), scratch)
-        size, count = ctypes.c_int64(len(scratch)), ctypes.c_int64(entries)
-        self.library.call("voge_cuda_tile_members", ctypes.byref(scene), count, *arrays, size)
-        return nearest, offsets, members, most
+        members, edges = self.like.new_empty(entries, dtype=torch.int32), self.like.new_empty(2, entries)
+        memory = self._bytes(handle.voge_cuda_sort_bytes(ctypes.c_int64(entries)))
+        arrays = _pointers(members, *edges, counted, memory)
+        self.library.call("voge_cuda_tile_members", ctypes.byref(scene), ctypes.c_int64(entries), *arrays)
+        return edges, offsets, members, most, spilled
 
-    def run(self, name: str, scene: Scene, *arrays: Tensor | None, gathers: bool = False) -> None:
+    def run(self, name: str, scene: Scene, *arrays: Tensor | None) -> None:
         """One of render, render_backward, trace_counts, trace, trace_backward."""
         handle = self.library.handle
         assert handle is not None
-        pointers = _pointers(*arrays)
+        arguments: list[object] = list(_pointers(*arrays))
+        backward = name.endswith("_backward")
+        if backward:
+            sums = self._sums(scene)
+            arguments.append(ctypes.byref(native.CudaSums(*(None if t is None else t.data_ptr() for t in sums))))
         if name != "trace_counts":
-            rays = scene.views * scene.height * scene.width
-            sums = [self.like.new_empty(scene.count, SUMS)] if gathers else []
-            overflow = self.like.new_empty(2 * (rays + 1), dtype=torch.int32)
-            deep = self._bytes(handle.voge_cuda_deep_bytes(ctypes.byref(scene)))
-            pointers += _pointers(*sums, overflow, deep if len(deep) else None)
-        self.library.call(f"voge_cuda_{name}", ctypes.byref(scene), *pointers)
+            overflow = self.like.new_empty(2 * (1 + scene.views * scene.height * scene.width), dtype=torch.int32)
+            size = handle.voge_cuda_deep_bytes(ctypes.byref(scene), ctypes.c_int32(backward))
+            deep = self._bytes(size) if size else None
+            arguments += _pointers(overflow, deep)
+        self.library.call(f"voge_cuda_{name}", ctypes.byref(scene), *arguments)
+
+    def _sums(self, scene: Scene) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Where gradients are gathered: floats, or integers in two rounds where torch is to be deterministic."""
+        if not torch.are_deterministic_algorithms_enabled():
+            return self.like.new_empty(scene.count, SUMS), None, None
+        size = scene.count * (SUMS + scene.channels)
+        return None, *self.like.new_empty(2, size, dtype=torch.int64)
 
     def product(self, name: str, sizes: tuple[int, ...], *arrays: Tensor) -> None:
         """One of gather, scatter, dot_rows."""
-        size, counts = ctypes.c_int32(self.like.element_size()), (ctypes.c_int64(n) for n in sizes)
-        self.library.call(
-            f"voge_cuda_{name}", ctypes.c_int32(self.device), self.stream, size, *counts, *_pointers(*arrays)
-        )
+        self._call(name, *(ctypes.c_int64(n) for n in sizes), *_pointers(*arrays))
+
+    def rays(self, name: str, sizes: tuple[int, int, int], orthographic: bool, *arrays: Tensor) -> None:
+        """One of rays, rays_backward, for (views, height, width)."""
+        numbers = [ctypes.c_int64(n) for n in sizes]
+        partials = []
+        if name == "rays_backward":
+            handle = self.library.handle
+            assert handle is not None
+            partials = [self.like.new_empty(handle.voge_cuda_rays_partials(*numbers), dtype=torch.float64)]
+        self._call(name, *numbers, ctypes.c_int32(orthographic), *_pointers(*arrays, *partials))
+
+    def _call(self, name: str, *arguments: object) -> None:
+        size = ctypes.c_int32(self.like.element_size())
+        self.library.call(f"voge_cuda_{name}", ctypes.c_int32(self.device), self.stream, size, *arguments)
 
 
 def driver(like: Tensor) -> Cpu | Cuda:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 OUT_OF_MEMORY = 1
 CUDA_ERRORS = 100  # codes above are this plus CUDA's
 VECTORS = {"AVX512": "_avx512", "AVX2": "_avx2"}  # torch's name for what the processor has: the library built for it
@@ -37,7 +37,14 @@ class Scene(ctypes.Structure):
             )
         ),
         *((name, ctypes.c_int32) for name in ("device", "longest_list")),
+        ("tile_farthest", ctypes.c_void_p),
     )
+
+
+class CudaSums(ctypes.Structure):
+    """`voge_cuda_sums` of csrc/abi.h."""
+
+    _fields_ = tuple((name, ctypes.c_void_p) for name in ("plain", "largest", "multiples"))
 
 
 @dataclass(frozen=True)
@@ -120,8 +127,8 @@ def cuda(device: int = 0) -> Library:
     if library.handle is None:
         return library
     library.handle.voge_cuda_error.restype = ctypes.c_char_p
-    for name in ("voge_cuda_scratch_bytes", "voge_cuda_deep_bytes"):
-        getattr(library.handle, name).restype = ctypes.c_int64
+    for name in ("count_bytes", "sort_bytes", "deep_bytes", "rays_partials"):
+        getattr(library.handle, f"voge_cuda_{name}").restype = ctypes.c_int64
     if code := library.handle.voge_cuda_probe(device):
         reason = library.handle.voge_cuda_error(code).decode()
         return Library(None, f"cuda:{device}: {reason}", "update the driver, or reinstall voge for this GPU")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from voge import compiled, native, reference
-from voge.cameras import Cameras, Rays
+from voge.cameras import CameraModel, Cameras, Rays
 from voge.ellipsoids import Ellipsoids
 from voge.settings import Backend, RenderSettings
 
@@ -72,6 +72,14 @@ def _library(device: torch.device) -> native.Library | None:
 @functools.cache
 def _warn_slow(why: str) -> None:
     warnings.warn(f"rendering with plain torch, which is slow: {why}", stacklevel=4)
+
+
+def camera_rays(cameras: Cameras, backend: Backend) -> Rays:
+    """One ray through every pixel centre, (V, H, W, 3), as `Cameras.rays` defines them."""
+    simple = cameras.model in (CameraModel.pinhole, CameraModel.orthographic)
+    if simple and implementation(backend, cameras.viewmats.device) is Backend.cuda:
+        return compiled.pixel_rays(cameras)
+    return cameras.rays()
 
 
 def render_rays(

@@ -86,7 +86,8 @@ def render(ellipsoids: Ellipsoids, cameras: Cameras, settings: RenderSettings | 
     settings = settings or RenderSettings()
     checks.same_kind(means=ellipsoids.means, viewmats=cameras.viewmats)
     features = ellipsoids.means.new_zeros(len(ellipsoids), 0) if ellipsoids.features is None else ellipsoids.features
-    return Rendered(*ops.render_rays(ellipsoids, features, cameras.rays(), cameras, settings))
+    rays = ops.camera_rays(cameras, settings.backend)
+    return Rendered(*ops.render_rays(ellipsoids, features, rays, cameras, settings))
 
 
 def trace(ellipsoids: Ellipsoids, view: Cameras | Rays, settings: RenderSettings | None = None) -> Fragments:
@@ -106,7 +107,7 @@ def trace(ellipsoids: Ellipsoids, view: Cameras | Rays, settings: RenderSettings
     """
     settings = settings or RenderSettings()
     cameras = view if isinstance(view, Cameras) else None
-    rays = view.rays() if isinstance(view, Cameras) else view
+    rays = ops.camera_rays(view, settings.backend) if isinstance(view, Cameras) else view
     checks.same_kind(means=ellipsoids.means, origins=rays.origins)
     weight, depth, transmittance, index, offsets, truncated = ops.trace_rays(ellipsoids, rays, cameras, settings)
     return Fragments(offsets, index, weight, depth, transmittance, truncated, rays.shape, len(ellipsoids))

@@ -28,6 +28,8 @@ class Backend(str, Enum):
 class RenderSettings:
     """How to render. Symbols are the paper's; `None` takes the default that suits the aggregation.
 
+    With `list_capacity` a render on CUDA can be captured in a CUDA graph; its pictures are NaN where it needs more.
+
     Raises:
         ValueError: a value outside its range; names the setting, the rule and the value.
     """
@@ -39,6 +41,9 @@ class RenderSettings:
     stop_transmittance: float = 1e-4  # `exact` ends a ray below this; a picture changes by at most as much
     near: float = 0.0  # distance along the ray, world units: nothing nearer is seen
     far: float = math.inf  # nothing farther is seen
+    list_capacity: int | None = (
+        None  # CUDA: memory for this many (tile, ellipsoid) entries, so that `render` never waits
+    )
     backend: Backend = Backend.auto
 
     def __post_init__(self) -> None:
@@ -50,6 +55,8 @@ class RenderSettings:
             raise ValueError(f"min_density must lie between 0 and 1, got {self.min_density}")
         if self.max_per_ray is not None and self.max_per_ray < 0:
             raise ValueError(f"max_per_ray must be at least 1, or 0 for no limit; got {self.max_per_ray}")
+        if self.list_capacity is not None and self.list_capacity < 1:
+            raise ValueError(f"list_capacity must be at least 1, or None to count first; got {self.list_capacity}")
         if not 0 <= self.stop_transmittance < 1:
             raise ValueError(f"stop_transmittance must be at least 0 and below 1, got {self.stop_transmittance}")
         if not 0 <= self.near < self.far:

@@ -95,7 +95,9 @@ void list_members(const voge_scene& s, int32_t* members, T* nearest) {
       const Cone cone = cone_of<T>(s, grid, tile);
       list.clear();
       const auto add = [&](int64_t n) {
-        list.emplace_back(static_cast<T>(nearest_event<T>(s, cone, n)), static_cast<int32_t>(n));
+        double nearest_event, farthest_event;
+        event_range<T>(s, cone, n, nearest_event, farthest_event);
+        list.emplace_back(static_cast<T>(nearest_event), static_cast<int32_t>(n));
       };
       if (s.viewmats == nullptr) for_each_member<T>(s, cone, add);
       else std::for_each(members + begin, members + end, add);

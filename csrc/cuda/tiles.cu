@@ -1,10 +1,9 @@
-// Tile lists on the GPU: count, sum, fill, sort by tile and bound.
+// Tile lists on the GPU: count, sum, fill, sort by tile and depth, bound.
 
 #include <cub/cub.cuh>
 
 #include "../bounds.h"
 #include "launch.cuh"
-#include "team.cuh"
 
 namespace voge {
 namespace {
@@ -62,15 +61,6 @@ __global__ void cone_kernel(voge_scene s, int64_t tiles, Cone* cones) {
   if (lane == 0) cones[tile] = {origin, axis, sqrt(spread2), acos(fmax(-1.0, cosine)) + 1e-6, start};
 }
 
-// Calls visit(tile) for the tiles of ellipsoid `item % count` in view `item / count`.
-template <class T, class Visit>
-__device__ void visit_tiles(const voge_scene& s, int64_t item, Visit visit) {
-  const int64_t view = item / s.count, columns = (s.width + s.tile_width - 1) / s.tile_width;
-  const int64_t per_view = columns * ((s.height + s.tile_height - 1) / s.tile_height);
-  for_each_tile<T>(s, columns, pixel_map<T>(s, view), item % s.count,
-                   [&](int64_t tile) { visit(view * per_view + tile); });
-}
-
 // Is ellipsoid n, as a ball, met by the cone?
 template <class T>
 __device__ bool in_cone(const voge_scene& s, const Cone& cone, int64_t n) {
@@ -80,106 +70,229 @@ __device__ bool in_cone(const voge_scene& s, const Cone& cone, int64_t n) {
   return meets(cone, widened(point_at<T>(s.means, n)), fmax(scale.x, fmax(scale.y, scale.z)) * sqrt(radius2));
 }
 
-using Counter = unsigned long long;
+// Calls visit(tile) for the tiles of a work item: with cameras ellipsoid item % count in view item / count; else an
+// ellipsoid, tested against the cone of every tile.
+template <class T, class Visit>
+__device__ void visit_tiles(const voge_scene& s, const Cone* cones, int64_t item, Visit visit) {
+  const int64_t columns = (s.width + s.tile_width - 1) / s.tile_width;
+  const int64_t per_view = columns * ((s.height + s.tile_height - 1) / s.tile_height);
+  if (s.viewmats == nullptr) {
+    for (int64_t tile = 0; tile < per_view * s.views; ++tile)
+      if (in_cone<T>(s, cones[tile], item)) visit(tile);
+    return;
+  }
+  const int64_t view = item / s.count;
+  for_each_tile<T>(s, columns, pixel_map<T>(s, view), item % s.count, [&](int64_t tile) { visit(view * per_view + tile); });
+}
+int64_t item_count(const voge_scene& s) { return (s.viewmats != nullptr ? s.views : 1) * s.count; }
 
-template <class T>
-__global__ void count_kernel(voge_scene s, const Cone* cones, int64_t items, int64_t* counts) {
-  const int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (item >= items) return;
-  const auto add = [&](int64_t tile) { atomicAdd(reinterpret_cast<Counter*>(counts + tile), Counter{1}); };
-  if (s.viewmats != nullptr) visit_tiles<T>(s, item, add);
-  else if (in_cone<T>(s, cones[item / s.count], item % s.count)) add(item / s.count);
+// Floats in the order of unsigned integers.
+__device__ uint32_t ordered(float t) {
+  const uint32_t bits = __float_as_uint(t);
+  return bits ^ ((bits >> 31) ? 0xffffffffu : 0x80000000u);
+}
+__device__ float unordered(uint32_t bits) {
+  return __uint_as_float(bits ^ ((bits >> 31) ? 0x80000000u : 0xffffffffu));
 }
 
+// The box of all centres that are seen, as ordered numbers: least of each coordinate, then greatest.
+struct Extent {
+  uint32_t bound[6];
+};
+
 template <class T>
-__global__ void fill_kernel(voge_scene s, const Cone* cones, int64_t items, int64_t* cursors, uint64_t* keys, int32_t* ids) {
+__global__ void count_kernel(const __grid_constant__ voge_scene s, const Cone* cones, int64_t items, int64_t* of_items, int64_t* of_tiles,
+                             Extent* extent) {
+  const int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  int64_t count = 0;
+  if (item < items) {
+    visit_tiles<T>(s, cones, item, [&](int64_t tile) { ++count, atomicAdd(reinterpret_cast<unsigned long long*>(of_tiles + tile), 1ull); });
+    of_items[item] = count;
+  }
+  __shared__ uint32_t box[6];
+  if (threadIdx.x < 6) box[threadIdx.x] = threadIdx.x < 3 ? 0xffffffffu : 0;
+  __syncthreads();
+  const Vec3<T> m = count > 0 ? point_at<T>(s.means, item % s.count) : Vec3<T>{0, 0, 0};
+  const T parts[3] = {m.x, m.y, m.z};
+  for (int i = 0; i < 3; ++i) {
+    const uint32_t at = ordered(static_cast<float>(parts[i]));
+    const uint32_t least = __reduce_min_sync(0xffffffffu, count > 0 ? at : 0xffffffffu), most = __reduce_max_sync(0xffffffffu, count > 0 ? at : 0);
+    if (threadIdx.x % 32 == 0) atomicMin(box + i, least), atomicMax(box + 3 + i, most);
+  }
+  __syncthreads();
+  if (threadIdx.x < 3) atomicMin(extent->bound + threadIdx.x, box[threadIdx.x]);
+  else if (threadIdx.x < 6) atomicMax(extent->bound + threadIdx.x, box[threadIdx.x]);
+}
+
+__global__ void reset_kernel(Extent* extent) { extent->bound[threadIdx.x] = threadIdx.x < 3 ? 0xffffffffu : 0; }
+
+// Entries item by item: the tile in the high bits, below it how far along the tile's axis the centre lies, as finely as
+// the bits allow. The order within a tile need only be nearly right; equal keys stay in the items' order.
+template <class T>
+__global__ void fill_kernel(const __grid_constant__ voge_scene s, const Cone* cones, int64_t items, const int64_t* ends, const Extent* extent,
+                            int depth_bits, int64_t entries, uint32_t* keys, int32_t* ids) {
   const int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (item >= items) return;
+  int64_t place = item > 0 ? ends[item - 1] : 0;
+  if (place == ends[item]) return;
   const int64_t n = item % s.count;
-  const auto add = [&](int64_t tile) {
-    const int64_t place = atomicAdd(reinterpret_cast<Counter*>(cursors + tile), Counter{1});
-    const float bound = __double2float_rd(nearest_event<T>(s, cones[tile], n));
-    keys[place] = static_cast<uint64_t>(tile) << 32 | ordered(bound);
-    ids[place] = static_cast<int32_t>(n);
-  };
-  if (s.viewmats != nullptr) visit_tiles<T>(s, item, add);
-  else if (in_cone<T>(s, cones[item / s.count], n)) add(item / s.count);
+  Vec3<double> middle, half;
+  double *const c = &middle.x, *const h = &half.x;
+  for (int i = 0; i < 3; ++i) {
+    const double low = unordered(extent->bound[i]), high = unordered(extent->bound[3 + i]);
+    c[i] = 0.5 * (low + high), h[i] = 0.5 * (high - low);
+  }
+  const double reach = sqrt(dot(half, half)) + 1e-30;
+  const Vec3<double> offset = widened(point_at<T>(s.means, n)) - middle;
+  visit_tiles<T>(s, cones, item, [&](int64_t tile) {
+    const double along = 0.5 + 0.5 * dot(offset, cones[tile].axis) / reach;
+    const double steps = static_cast<double>((uint64_t{1} << depth_bits) - 1);
+    const uint64_t depth = static_cast<uint64_t>(fmin(fmax(along, 0.0), 1.0) * steps);
+    if (place < entries) keys[place] = static_cast<uint32_t>(static_cast<uint64_t>(tile) << depth_bits | depth), ids[place] = static_cast<int32_t>(n);
+    ++place;
+  });
 }
 
+// A warp a tile: no event of a member or of a later one is nearer than `nearest`, none of it or of an earlier one farther
+// than `farthest`.
 template <class T>
-__global__ void bounds_kernel(int64_t entries, const uint64_t* keys, T* nearest) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < entries) nearest[i] = unordered(static_cast<uint32_t>(keys[i]));
+__global__ void bounds_kernel(const __grid_constant__ voge_scene s, int64_t tiles, const Cone* cones, const int32_t* members, T* nearest, T* farthest) {
+  const int64_t tile = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
+  if (tile >= tiles) return;
+  const int lane = threadIdx.x % 32;
+  const int64_t begin = s.tile_offsets[tile], end = s.tile_offsets[tile + 1];
+  float most = -INFINITY, least = INFINITY;
+  for (int64_t base = begin; base < end; base += 32) {
+    const int64_t i = base + lane;
+    float high = -INFINITY;
+    if (i < end) {
+      double near_event, far_event;
+      event_range<T>(s, cones[tile], members[i], near_event, far_event);
+      nearest[i] = static_cast<T>(__double2float_rd(near_event)), high = __double2float_ru(far_event);
+    }
+    for (int step = 1; step < 32; step *= 2) {
+      const float other = __shfl_up_sync(0xffffffffu, high, step);
+      if (lane >= step) high = fmaxf(high, other);
+    }
+    high = fmaxf(high, most), most = __shfl_sync(0xffffffffu, high, 31);
+    if (i < end) farthest[i] = high;
+  }
+  for (int64_t base = (end - begin - 1) / 32 * 32 + begin; base >= begin; base -= 32) {
+    const int64_t i = base + lane;
+    float low = i < end ? static_cast<float>(nearest[i]) : INFINITY;
+    for (int step = 1; step < 32; step *= 2) {
+      const float other = __shfl_down_sync(0xffffffffu, low, step);
+      if (lane + step < 32) low = fminf(low, other);
+    }
+    low = fminf(low, least), least = __shfl_sync(0xffffffffu, low, 0);
+    if (i < end) nearest[i] = low;
+  }
 }
 
-int key_bits(int64_t tiles) {
-  int bits = 32;
-  while (int64_t{1} << (bits - 32) < tiles) ++bits;
+int tile_bits(int64_t tiles) {
+  int bits = 1;
+  while (int64_t{1} << bits < tiles) ++bits;
   return bits;
 }
 
-// With cameras each (view, ellipsoid) visits its tiles; else each (tile, ellipsoid) is tested.
-int64_t work_items(const voge_scene& s) { return (s.viewmats != nullptr ? s.views : tile_count(s)) * s.count; }
-
 template <class T>
-void make_cones(const voge_scene& s, void* scratch) {
+void make_cones(const voge_scene& s, Cone* cones) {
   const int64_t tiles = tile_count(s);
-  cone_kernel<T><<<blocks_for(tiles, 8), 256, 0, stream_of(s)>>>(s, tiles, static_cast<Cone*>(scratch));
+  cone_kernel<T><<<blocks_for(tiles, 8), 256, 0, stream_of(s)>>>(s, tiles, cones);
 }
 
-size_t cone_bytes(const voge_scene& s) { return (tile_count(s) * sizeof(Cone) + 255) / 256 * 256; }
+// Parts of one allocation.
+struct Parts {
+  char* base;
+  size_t bytes = 0;
+  template <class T>
+  T* take(size_t count) {
+    T* const at = reinterpret_cast<T*>(base + bytes);
+    bytes += (count * sizeof(T) + 255) / 256 * 256;
+    return at;
+  }
+};
+
+// What the first step leaves to the second.
+struct Counted {
+  Parts parts;
+  Cone* cones;
+  Extent* extent;
+  int64_t* ends;  // entries up to each item
+  void* temporary;
+  size_t temporary_bytes = 0;
+
+  Counted(const voge_scene& s, void* memory) : parts{static_cast<char*>(memory)} {
+    const int64_t tiles = tile_count(s), items = item_count(s);
+    cones = parts.take<Cone>(tiles), extent = parts.take<Extent>(1), ends = parts.take<int64_t>(items);
+    size_t needs[3] = {0, 0, 0};
+    int64_t* none = nullptr;
+    cub::DeviceScan::InclusiveSum(nullptr, needs[0], none, none, tiles);
+    cub::DeviceReduce::Max(nullptr, needs[1], none, none, tiles);
+    cub::DeviceScan::InclusiveSum(nullptr, needs[2], none, none, items);
+    for (const size_t need : needs) temporary_bytes = need > temporary_bytes ? need : temporary_bytes;
+    temporary = parts.take<char>(temporary_bytes);
+  }
+};
+
+struct Sorting {
+  Parts parts;
+  uint32_t *keys, *sorted_keys;
+  int32_t* ids;
+  void* temporary;
+  size_t temporary_bytes = 0;
+
+  Sorting(int64_t entries, void* memory) : parts{static_cast<char*>(memory)} {
+    keys = parts.take<uint32_t>(entries), sorted_keys = parts.take<uint32_t>(entries), ids = parts.take<int32_t>(entries);
+    cub::DeviceRadixSort::SortPairs(nullptr, temporary_bytes, keys, sorted_keys, ids, ids, entries);
+    temporary = parts.take<char>(temporary_bytes);
+  }
+};
 
 }  // namespace
 }  // namespace voge
 
 using namespace voge;
 
-int64_t voge_cuda_scratch_bytes(const voge_scene* s, int64_t entries) {
-  size_t scan = 0, most = 0, order = 0;
-  int64_t* none = nullptr;
-  cub::DeviceScan::InclusiveSum(nullptr, scan, none, none, tile_count(*s));
-  cub::DeviceReduce::Max(nullptr, most, none, none, tile_count(*s));
-  cub::DeviceRadixSort::SortPairs(nullptr, order, static_cast<uint64_t*>(nullptr), static_cast<uint64_t*>(nullptr),
-                                  static_cast<int32_t*>(nullptr), static_cast<int32_t*>(nullptr), entries);
-  return static_cast<int64_t>(cone_bytes(*s) + (order > scan ? (order > most ? order : most) : (scan > most ? scan : most)));
-}
+int64_t voge_cuda_count_bytes(const voge_scene* s) { return static_cast<int64_t>(Counted(*s, nullptr).parts.bytes); }
+int64_t voge_cuda_sort_bytes(int64_t entries) { return static_cast<int64_t>(Sorting(entries, nullptr).parts.bytes); }
 
-int32_t voge_cuda_tile_offsets(const voge_scene* s, int64_t* offsets, int64_t* longest, void* scratch, int64_t bytes) {
+int32_t voge_cuda_tile_offsets(const voge_scene* s, int64_t* offsets, int64_t* longest, void* memory) {
   return launch(s->device, s->scalar_size, [&](auto zero) {
     using T = decltype(zero);
-    const int64_t tiles = tile_count(*s), items = work_items(*s);
+    Counted scratch(*s, memory);
+    const int64_t tiles = tile_count(*s), items = item_count(*s);
     const cudaStream_t stream = stream_of(*s);
     cudaMemsetAsync(offsets, 0, (tiles + 1) * sizeof(int64_t), stream);
-    make_cones<T>(*s, scratch);
+    make_cones<T>(*s, scratch.cones);
+    reset_kernel<<<1, 6, 0, stream>>>(scratch.extent);
     if (items > 0)
-      count_kernel<T><<<blocks_for(items, 256), 256, 0, stream>>>(*s, static_cast<Cone*>(scratch), items, offsets + 1);
-    char* const temporary = static_cast<char*>(scratch) + cone_bytes(*s);
-    size_t size = bytes - cone_bytes(*s);
-    const cudaError_t error = cub::DeviceReduce::Max(temporary, size, offsets + 1, longest, tiles, stream);
-    if (error != cudaSuccess) return error;
-    size = bytes - cone_bytes(*s);
-    return cub::DeviceScan::InclusiveSum(temporary, size, offsets + 1, offsets + 1, tiles, stream);
+      count_kernel<T><<<blocks_for(items, 256), 256, 0, stream>>>(*s, scratch.cones, items, scratch.ends, offsets + 1, scratch.extent);
+    cudaError_t error = cub::DeviceReduce::Max(scratch.temporary, scratch.temporary_bytes, offsets + 1, longest, tiles, stream);
+    if (error == cudaSuccess) error = cub::DeviceScan::InclusiveSum(scratch.temporary, scratch.temporary_bytes, offsets + 1, offsets + 1, tiles, stream);
+    return error;
   });
 }
 
-int32_t voge_cuda_tile_members(const voge_scene* s, int64_t entries, int32_t* members, void* nearest, void* keys,
-                               void* sorted_keys, int32_t* ids, int64_t* cursors, void* scratch, int64_t bytes) {
+int32_t voge_cuda_tile_members(const voge_scene* s, int64_t entries, int32_t* members, void* nearest, void* farthest, void* counted,
+                               void* memory) {
   return launch(s->device, s->scalar_size, [&](auto zero) {
     using T = decltype(zero);
     if (entries == 0) return cudaSuccess;
-    const int64_t tiles = tile_count(*s), items = work_items(*s);
+    Counted found(*s, counted);
+    Sorting scratch(entries, memory);
+    const int64_t tiles = tile_count(*s), items = item_count(*s);
     const cudaStream_t stream = stream_of(*s);
-    make_cones<T>(*s, scratch);
-    cudaMemcpyAsync(cursors, s->tile_offsets, tiles * sizeof(int64_t), cudaMemcpyDeviceToDevice, stream);
-    fill_kernel<T><<<blocks_for(items, 256), 256, 0, stream>>>(*s, static_cast<Cone*>(scratch), items, cursors,
-                                                               static_cast<uint64_t*>(keys), ids);
-    size_t size = bytes - cone_bytes(*s);
-    const cudaError_t error = cub::DeviceRadixSort::SortPairs(
-        static_cast<char*>(scratch) + cone_bytes(*s), size, static_cast<const uint64_t*>(keys),
-        static_cast<uint64_t*>(sorted_keys), ids, members, entries, 0, key_bits(tiles), stream);
+    const int bits = tile_bits(tiles);
+    cudaError_t error = cub::DeviceScan::InclusiveSum(found.temporary, found.temporary_bytes, found.ends, found.ends, items, stream);
     if (error != cudaSuccess) return error;
-    bounds_kernel<T><<<blocks_for(entries, 256), 256, 0, stream>>>(entries, static_cast<const uint64_t*>(sorted_keys),
-                                                                   static_cast<T*>(nearest));
+    // Of entries that the caller has set aside some may be left: theirs is the last place, and no ellipsoid.
+    cudaMemsetAsync(scratch.keys, 0xff, entries * sizeof(uint32_t), stream);
+    cudaMemsetAsync(scratch.ids, 0, entries * sizeof(int32_t), stream);
+    fill_kernel<T><<<blocks_for(items, 128), 128, 0, stream>>>(*s, found.cones, items, found.ends, found.extent, 32 - bits, entries, scratch.keys, scratch.ids);
+    error = cub::DeviceRadixSort::SortPairs(scratch.temporary, scratch.temporary_bytes, scratch.keys, scratch.sorted_keys, scratch.ids, members, entries, 0, 32, stream);
+    if (error != cudaSuccess) return error;
+    bounds_kernel<T><<<blocks_for(tiles, 8), 256, 0, stream>>>(*s, tiles, found.cones, members, static_cast<T*>(nearest), static_cast<T*>(farthest));
     return cudaSuccess;
   });
 }
