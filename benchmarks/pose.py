@@ -24,6 +24,7 @@ from voge import match
 from voge.cameras import Cameras
 from voge.convert import MeshMethod
 from voge.pose import synth
+from voge.pose.ablation import Block
 from voge.pose.crops import Framing
 from voge.pose.data import LEVELS, DataSet, open_data
 from voge.pose.estimate import Estimation, Estimator
@@ -32,7 +33,7 @@ from voge.pose.features import STRIDE, ExtractorError, fixed
 from voge.pose.frames import annotated_frame, stack
 from voge.pose.metrics import table
 from voge.pose.model import Category, PoseModel, Shape, load_model
-from voge.pose.refine import Block, Method, Refinement
+from voge.pose.refine import Method, Refinement
 from voge.pose.sampling import on_cells, widened
 from voge.pose.train import Trainer, Training, prepare
 from voge.pose.views import Augmentation

@@ -14,7 +14,7 @@ import torch
 from program import picture, refuse, run
 
 import voge
-from voge.pose import coarse, energy, refine, sampling
+from voge.pose import ablation, coarse, energy, refine, sampling
 from voge.pose.angles import to_viewmat
 from voge.pose.bank import Bank, Contrast
 from voge.pose.estimate import Estimation, Estimator
@@ -280,16 +280,16 @@ def test_blocked_gradients_are_the_two_parts_of_the_whole(block_):
 
     def slope(block):
         poses = cells.viewmats.clone().requires_grad_()
-        image, _ = refine._blocked(seen, replace(cells, viewmats=poses), settings, block)
+        image, _ = ablation.render_blocked(seen, replace(cells, viewmats=poses), settings, block)
         image.square().sum().backward()
         return image.detach(), poses.grad
 
     poses = cells.viewmats.clone().requires_grad_()
     whole = voge.render(seen, replace(cells, viewmats=poses), settings).image
     whole.square().sum().backward()
-    image, _ = slope(refine.Block(block_))
+    image, _ = slope(ablation.Block(block_))
     torch.testing.assert_close(image, whole.detach())
-    parts = [slope(refine.Block(name))[1] for name in ("transmittance", "density")]
+    parts = [slope(ablation.Block(name))[1] for name in ("transmittance", "density")]
     torch.testing.assert_close(parts[0] + parts[1], poses.grad, rtol=1e-6, atol=1e-8)
     assert float(parts[0].norm()) > 0.01 * float(poses.grad.norm())
 

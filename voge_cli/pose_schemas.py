@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from voge.convert import MeshMethod
+from voge.pose.ablation import Block
 from voge.pose.bank import Contrast
 from voge.pose.model import Shape
-from voge.pose.refine import Block, Free, Method
+from voge.pose.refine import Free, Method
 from voge.pose.views import Augmentation
 from voge.settings import RenderSettings
 from voge_cli.schemas import Conversion, Units, Video

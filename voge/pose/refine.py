@@ -13,11 +13,12 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from voge.cameras import Cameras, Rays
+from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
 from voge.optimise import Optimiser, Rate, Variable
+from voge.pose.ablation import Block, render_blocked
 from voge.pose.energy import Target, mixture, residual, score
-from voge.render import render, trace
+from voge.render import render
 from voge.rigid import cross_matrix, rotation
 from voge.settings import RenderSettings
 
@@ -36,14 +37,6 @@ class Method(str, Enum):
     lm = "lm"  # Levenberg-Marquardt
     adam = "adam"
     none = "none"
-
-
-class Block(str, Enum):
-    """What Adam's gradients do not pass, for the paper's ablation (table 4)."""
-
-    none = "none"
-    transmittance = "transmittance"  # T(l): weights change with each ellipsoid's own density only
-    density = "density"  # x: weights change with what stands before only
 
 
 COLUMNS = {Free.rotation: [0, 1, 2], Free.distance: [0, 1, 2, 5], Free.pose: [0, 1, 2, 3, 4, 5]}
@@ -165,7 +158,7 @@ def _adam(
             made = render(ellipsoids, posed, settings)
             scores = score(made.image, made.alpha, target)
         else:
-            scores = score(*_blocked(ellipsoids, posed, settings, how.block), target)
+            scores = score(*render_blocked(ellipsoids, posed, settings, how.block), target)
         found[:] = [Refined(viewmats.detach(), scores.detach())]
         return {"score": -scores.sum()}
 
@@ -174,33 +167,6 @@ def _adam(
     with torch.no_grad():
         last = replace(cameras, viewmats=move(start, optimiser["increments"] * scale))
         yield _refined(_look(ellipsoids, last, target, settings), target)
-
-
-def _blocked(ellipsoids: Ellipsoids, cameras: Cameras, settings: RenderSettings, block: Block) -> tuple[Tensor, Tensor]:
-    """Image and alpha of W = x T (eq. 8) whose gradients pass only one of the two factors."""
-    assert ellipsoids.features is not None
-    fragments = trace(ellipsoids, cameras, settings)
-    lengths = fragments.offsets.diff()
-    row = torch.repeat_interleave(
-        torch.arange(len(lengths), device=lengths.device), lengths, output_size=len(fragments.index)
-    )
-    x = _densities(ellipsoids, cameras.rays(), row, fragments.index.long())
-    passed = fragments.weight / x  # T, with its own gradient
-    weight = x * passed.detach() if block is Block.transmittance else x.detach() * passed
-    ones = torch.ones_like(ellipsoids.features[:, :1])
-    made = replace(fragments, weight=weight).interpolate(torch.cat([ellipsoids.features, ones], 1))
-    return made[..., :-1], made[..., -1]
-
-
-def _densities(ellipsoids: Ellipsoids, rays: Rays, row: Tensor, index: Tensor) -> Tensor:
-    """(E,) optical depth of each entry, x = density exp(q) (docs/mathematics.md, section 1); differentiable."""
-    whiten = (ellipsoids.rotations / ellipsoids.scales[:, None]).mT
-    origins, directions = rays.origins.reshape(-1, 3)[row], rays.directions.reshape(-1, 3)[row]
-    A = whiten[index]
-    u = (A @ (origins - ellipsoids.means[index])[..., None]).squeeze(-1)
-    e = (A @ directions[..., None]).squeeze(-1)
-    q = -torch.linalg.cross(u, e).square().sum(-1) / (2 * e.square().sum(-1))
-    return ellipsoids.density[index] * q.exp()
 
 
 def move(viewmats: Tensor, increments: Tensor) -> Tensor:
