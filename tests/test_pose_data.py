@@ -200,3 +200,14 @@ def test_levels_without_occluded_pascal3d_and_unknown_categories_are_refused(tmp
         data.items("car", "val", "L1")
     with pytest.raises(DataError, match="has no category boat; it has car"):
         data.items("boat", "val")
+
+
+def test_training_without_a_mesh_or_a_usable_image_is_refused(tmp_path):
+    root = files.pascal3d(tmp_path / "p")
+    train = ("pose", "train", root, "-q", "-o", tmp_path / "run", "extractor=compact", "pretrained=false")
+    (root / "CAD" / "car" / "01.off").unlink()
+    assert "no mesh of category car" in refuse(3, *train)
+    files.text(root / "CAD" / "car" / "01.off", files.CUBE)
+    not_matlab(root / "Annotations" / "car_imagenet" / "n01.mat")
+    assert "no usable image of car" in refuse(3, *train)
+    assert not (tmp_path / "run").exists()
