@@ -433,6 +433,7 @@ def test_a_photo_with_a_box_gives_a_pose_an_overlay_and_a_video(toy, tmp_path):
     assert {"azimuth", "elevation", "theta", "score", "margin", "world_to_camera"} <= set(made)
     assert picture(out / "overlay.png").shape == (96, 128, 3)
     assert (out / "course.gif").stat().st_size > 1000
+    assert json.loads((out / "pose.json").read_text())["image"] == str(image)
     heading, line = (out / "bop.csv").read_text().splitlines()
     assert heading == "scene_id,im_id,obj_id,score,R,t,time"
     assert len(line.split(",")) == 7

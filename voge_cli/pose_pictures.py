@@ -163,11 +163,7 @@ def _estimate_one(subject: _Subject, folder: Path, config: PoseEstimateConfig) -
     found = ranked(course[-1], starts.shape[1])[0]
     seconds = time.perf_counter() - started
     made = _record(subject, found, seconds)
-    view = View(name=subject.path.stem, viewmat=found.viewmat, K=subject.frame.K, width=subject.frame.width,
-                height=subject.frame.height, image=subject.path.resolve())  # fmt: skip
-    units = "unknown" if config.units is None else config.units.value
-    save_ellipsoids(folder / "model.safetensors", subject.ellipsoids.to("cpu"))
-    save_cameras(folder / "pose.json", Views((view,), units=units, model_path=folder / "model.safetensors"), "pose")
+    _write_pose(folder, subject, found.viewmat, "unknown" if config.units is None else config.units.value)
     (folder / "estimate.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     shown = overlay(subject.image, subject.ellipsoids, subject.frame.K, found.viewmat, config.settings)
     write_png(folder / "overlay.png", shown)
@@ -176,6 +172,17 @@ def _estimate_one(subject: _Subject, folder: Path, config: PoseEstimateConfig) -
     frames = list(_frames(subject, poses, config.settings))
     write_video(folder / f"course.{config.video.value}", frames, fps=max(len(frames) / 4, 4))
     return made
+
+
+def _write_pose(folder: Path, subject: _Subject, viewmat: Tensor, units: str) -> None:
+    """model.safetensors and pose.json, which names it and the picture."""
+    model, path, frame = folder / "model.safetensors", folder / "pose.json", subject.frame
+    save_ellipsoids(model, subject.ellipsoids.to("cpu"))
+    view = View(name=subject.path.stem, viewmat=viewmat, K=frame.K, width=frame.width, height=frame.height)
+    save_cameras(path, Views((view,), units=units, model_path=model), "pose")
+    # The folder is about to move, and the picture is not: its path must not depend on the folder's.
+    document = {**json.loads(path.read_text(encoding="utf-8")), "image": str(subject.path.resolve())}
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def _starts(subject: _Subject, target: Target, cells: Cameras) -> Tensor:
