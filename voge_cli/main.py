@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from voge_cli import bench, cameras, convert, demo, errors, fit, info, match, pose, render, texture
+from voge_cli import bench, cameras, convert, demo, errors, fit, info, match, occlusion, pose, render, texture
 
 
 class CommandGroup(TyperGroup):
@@ -57,6 +57,7 @@ for command in (convert.convert, render.render, fit.fit):
 for command in (texture.texture, cameras.cameras, bench.bench, info.info, demo.demo):
     app.command()(command)
 app.command()(match.match)
+app.command()(occlusion.occlusion)
 app.add_typer(pose.app)
 
 

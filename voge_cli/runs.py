@@ -190,7 +190,7 @@ def drive(
             if step.number % save_every == 0 or last or caught:
                 save()
             if caught and not last:
-                _leave(caught[0], step.number, run, console)
+                leave(caught[0], step.number, run, console)
     return spent()
 
 
@@ -216,7 +216,8 @@ def signals_wait() -> Iterator[list[int]]:
         restore()
 
 
-def _leave(number: int, step: int, run: RunFolder, console: Console) -> None:
+def leave(number: int, step: int, run: RunFolder, console: Console) -> None:
+    """Say how to go on, and end the program with the signal's exit code."""
     console.note(f"stopped after step {step}; to go on: voge {run.command} --resume {run.path}")
     if number == signal.SIGTERM:
         raise SystemExit(ExitCode.terminated)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,11 +15,12 @@ from voge.ellipsoids import Ellipsoids
 from voge.io import DataError
 from voge.io.scenes import SUFFIXES, free_name, load_scene
 from voge.pictures import GREY
+from voge.primitives import primitive
 from voge.scene import Scene, assemble
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.models import load_model
-from voge_cli.schemas import CamerasConfig, Output, RenderConfig
+from voge_cli.schemas import CamerasConfig, Conversion, Output, RenderConfig
 
 if TYPE_CHECKING:
     from voge.io.cameras import Views
@@ -32,6 +33,7 @@ class Placed:
     path: Path
     name: str
     pose: Tensor | None = None
+    primitive: Mapping[str, Any] | None = None  # in place of a file: what `voge.primitives.primitive` takes
 
 
 def find_objects(config: RenderConfig) -> tuple[list[Placed], Path | None]:
@@ -46,7 +48,7 @@ def find_objects(config: RenderConfig) -> tuple[list[Placed], Path | None]:
         cameras = cameras or scene.cameras
         for entry in scene.objects:
             name = free_name(entry.name, {placed.name for placed in found})
-            found.append(Placed(entry.model, name, entry.pose))
+            found.append(Placed(entry.model or model, name, entry.pose, entry.primitive))
     return found, Path(config.cameras.file) if config.cameras.file else cameras
 
 
@@ -57,7 +59,7 @@ def load_objects(placed: Sequence[Placed], config: RenderConfig, console: Consol
         voge.io.DataError: a file cannot be used, or lacks what an output needs.
     """
     paths = [each.path for each in placed]
-    sets = [load_model(path, config.convert, console) for path in paths]
+    sets = [load_one(each, config.convert, console) for each in placed]
     for path, made in zip(paths, sets, strict=True):
         _check_suits(path, made, config)
     if "features" in config.outputs:
@@ -71,6 +73,20 @@ def load_objects(placed: Sequence[Placed], config: RenderConfig, console: Consol
         if len({_channels(made) for made in sets}) > 1:
             sets = [_with_colors(made) for made in sets]
     return assemble([each.name for each in placed], sets, [each.pose for each in placed])
+
+
+def load_one(placed: Placed, convert: Conversion, console: Console) -> Ellipsoids:
+    """One object in its own frame.
+
+    Raises:
+        voge.io.DataError: the file cannot be used, or the primitive is wrong.
+    """
+    if placed.primitive is None:
+        return load_model(placed.path, convert, console)
+    try:
+        return primitive(**{"shape": "cuboid", "size": (1, 1, 1), **placed.primitive})
+    except (ValueError, TypeError) as error:
+        raise DataError(placed.path, f"{placed.name}: {error}") from error
 
 
 def load_views(path: Path, given: CamerasConfig, size: tuple[int, int] | None, console: Console) -> Views:

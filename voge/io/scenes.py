@@ -5,6 +5,10 @@
 
 `pose` maps the object's to the world's frame: 4 rows of 4 numbers, or keys of POSE, by default the
 identity. Paths are relative to the scene file. `cameras` may be left out.
+
+In place of a model there may be a primitive, {"shape": "cuboid", "size": [1, 2, 3], "colors": [[1, 0, 0]]} (see
+`voge.primitives`). For `voge occlusion` objects may also have `free` (keys of FREE) and `truth`, a pose to compare
+with; the scene `targets`, each with keys of TARGET.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -22,11 +26,16 @@ import yaml
 from torch import Tensor
 
 from voge.io import DataError
+from voge.io.files import atomic_file
 from voge.similarity import axis_quat, check_similarity, euler_quat, similarity
 
 SUFFIXES = (".json", ".yaml", ".yml")
-SCENE = ("objects", "cameras")
-OBJECT = ("model", "pose", "name")
+SCENE = ("objects", "cameras", "targets")
+OBJECT = ("model", "primitive", "pose", "name", "free", "truth", "center")
+PRIMITIVE = ("shape", "size", "colors", "count")
+FREE = ("translation", "rotation", "scale", "low", "high", "angle", "scales")
+ORBIT = ("azimuth", "elevation", "distance", "theta", "at", "up", "size", "focal", "fov")
+TARGET = ("image", "features", "silhouette", "mask", "frame")
 ROTATIONS: dict[str, tuple[int, Callable[[list[float]], Tensor]]] = {
     "rotation_euler": (3, lambda turns: euler_quat(*turns)),  # degrees about x, then y, then z, axes fixed
     "rotation_axis": (4, lambda turn: axis_quat(turn[:3], turn[3])),  # x, y, z, degrees
@@ -39,9 +48,13 @@ POSE = ("translation", *ROTATIONS, "scale")
 class SceneObject:
     """A model of a scene file and where it stands."""
 
-    model: Path
+    model: Path | None  # None: a primitive
     name: str
     pose: Tensor  # (4, 4) float64, object to world
+    primitive: Mapping[str, Any] | None = None  # arguments of `voge.primitives.primitive`
+    free: Mapping[str, Any] = field(default_factory=dict)  # of FREE, unchecked values
+    truth: Tensor | None = None  # (4, 4) where it really stands, for tests
+    center: tuple[float, float, float] | None = None  # that it turns about, in its own frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +62,9 @@ class SceneFile:
     """What a scene file says."""
 
     objects: tuple[SceneObject, ...]
-    cameras: Path | None = None
+    cameras: Path | None = None  # a file
+    orbit: Mapping[str, Any] | None = None  # or one view by its angles, keys of ORBIT
+    targets: tuple[Mapping[str, Any], ...] = ()  # of TARGET, paths resolved
 
 
 def load_scene(path: str | Path) -> SceneFile:
@@ -71,9 +86,12 @@ def load_scene(path: str | Path) -> SceneFile:
     for number, entry in enumerate(objects):
         made.append(_object(path, number, entry, {earlier.name for earlier in made}))
     cameras = content.get("cameras")
+    targets = tuple(_target(path, number, entry) for number, entry in enumerate(content.get("targets", [])))
+    if isinstance(cameras, dict):
+        return SceneFile(tuple(made), None, _orbit(path, cameras), targets)
     if not isinstance(cameras, str | None):
-        raise DataError(path, f"cameras must name a file, got {cameras}")
-    return SceneFile(tuple(made), None if cameras is None else path.parent / cameras)
+        raise DataError(path, f"cameras must name a file or have {', '.join(ORBIT)}, got {cameras}")
+    return SceneFile(tuple(made), None if cameras is None else path.parent / cameras, None, targets)
 
 
 def _parse(path: Path) -> Any:
@@ -92,21 +110,80 @@ def _object(path: Path, number: int, entry: Any, taken: Collection[str]) -> Scen
     if isinstance(entry, str):
         entry = {"model": entry}
     content = _mapping(path, where, entry, OBJECT)
-    model = content.get("model")
-    if not isinstance(model, str):
+    model, shape = content.get("model"), content.get("primitive")
+    if shape is not None:
+        shape = _mapping(path, f"{where}.primitive", shape, PRIMITIVE)
+    if shape is None and not isinstance(model, str):
         raise DataError(path, f"{where} must have a model", "name a file of ellipsoids, a mesh or points")
-    name = str(content.get("name", free_name(Path(model).stem, taken)))
+    if shape is not None and model is not None:
+        raise DataError(path, f"{where} has a model and a primitive", "give one of them")
+    stem = Path(model).stem if isinstance(model, str) else str((shape or {}).get("shape", "primitive"))
+    name = str(content.get("name", free_name(stem, taken)))
     if name in taken:
         raise DataError(path, f"has several objects named '{name}'", "give each a name of its own")
-    pose = content.get("pose", {})
+    matrix = _pose(path, f"{where}.pose", content.get("pose", {}))
+    truth = _pose(path, f"{where}.truth", content["truth"]) if "truth" in content else None
+    free = _mapping(path, f"{where}.free", content.get("free", {}), FREE)
+    center = None
+    if "center" in content:
+        try:
+            x, y, z = _numbers("center", content["center"], 3)
+        except ValueError as error:
+            raise DataError(path, f"{where}.{error}") from error
+        center = (x, y, z)
+    file = path.parent / model if isinstance(model, str) else None
+    return SceneObject(file, name, matrix, shape, free, truth, center)
+
+
+def _pose(path: Path, where: str, pose: Any) -> Tensor:
     try:
-        matrix = _matrix(pose) if isinstance(pose, list) else _composed(path, f"{where}.pose", pose)
+        matrix = _matrix(pose) if isinstance(pose, list) else _composed(path, where, pose)
         check_similarity(matrix)
+        return matrix
     except DataError:
         raise
     except (ValueError, TypeError, RuntimeError) as error:
-        raise DataError(path, f"{where}.pose {error}") from error
-    return SceneObject(path.parent / model, name, matrix)
+        raise DataError(path, f"{where} {error}") from error
+
+
+def _target(path: Path, number: int, entry: Any) -> Mapping[str, Any]:
+    content = _mapping(path, f"targets[{number}]", {"image": entry} if isinstance(entry, str) else entry, TARGET)
+    files = {key: path.parent / str(value) for key, value in content.items() if key != "frame"}
+    if not {"image", "features", "silhouette"} & set(files):
+        raise DataError(path, f"targets[{number}] must have an image, features or a silhouette")
+    return {**files, **({"frame": str(content["frame"])} if "frame" in content else {})}
+
+
+def _orbit(path: Path, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    content = _mapping(path, "cameras", entry, ORBIT)
+    if missing := [key for key in ("azimuth", "elevation", "distance", "size") if key not in content]:
+        raise DataError(path, f"cameras lacks {' and '.join(missing)}")
+    if ("focal" in content) == ("fov" in content):
+        raise DataError(path, "cameras must have focal (pixels) or fov (degrees), one of them")
+    try:
+        for key in ("azimuth", "elevation", "distance", "theta", "focal", "fov"):
+            if key in content:
+                _numbers(key, [content[key]], 1)
+        width, height = _numbers("size", content["size"], 2)
+        at = _numbers("at", content.get("at", [0, 0, 0]), 3)
+    except ValueError as error:
+        raise DataError(path, f"cameras.{error}") from error
+    return {**content, "size": (int(width), int(height)), "at": at}
+
+
+def save_scene(path: str | Path, scene: SceneFile, poses: Tensor) -> None:
+    """Write a scene with other poses (O, 4, 4), as JSON that `load_scene` reads; paths become absolute."""
+    objects = []
+    for entry, pose in zip(scene.objects, poses.tolist(), strict=True):
+        source = {"model": str(entry.model.resolve())} if entry.model is not None else {"primitive": entry.primitive}
+        objects.append({"name": entry.name, **source, "pose": pose})
+    document: dict[str, Any] = {"objects": objects}
+    if scene.cameras is not None:
+        document["cameras"] = str(scene.cameras.resolve())
+    elif scene.orbit is not None:
+        document["cameras"] = {**scene.orbit, "size": list(scene.orbit["size"])}
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def free_name(stem: str, taken: Collection[str]) -> str:

@@ -1,6 +1,7 @@
 """Jacobians of pictures of several objects, by differences.
 
-For each object only the part of the picture that it reaches is rendered. The whole scene is traced there, so that what hides the object, and what it hides, is exact.
+For each object only the part of the picture that it reaches is rendered. The whole scene is traced there, so that what
+hides the object, and what it hides, is exact.
 """
 
 from __future__ import annotations

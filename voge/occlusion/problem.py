@@ -30,6 +30,18 @@ class Freedom:
     angle: float = 180.0  # degrees from the start at most
     scales: tuple[float, float] = (0.1, 10.0)  # least and largest scale, over that of the start
 
+    def __post_init__(self) -> None:
+        for name in ("translation", "rotation"):
+            value = getattr(self, name)
+            if len(value) != 3 or not all(isinstance(axis, bool) for axis in value):
+                raise ValueError(f"{name} must be three of true and false, got {value}")
+        if len(self.low) != 3 or len(self.high) != 3 or not all(map(float.__le__, map(float, self.low), self.high)):
+            raise ValueError(f"low and high must be three numbers each, low below high; got {self.low} and {self.high}")
+        if not 0 <= self.angle <= 180:
+            raise ValueError(f"angle must lie between 0 and 180 degrees, got {self.angle}")
+        if len(self.scales) != 2 or not 0 < self.scales[0] <= 1 <= self.scales[1]:
+            raise ValueError(f"scales must be a least one of at most 1 and a largest of at least 1, got {self.scales}")
+
     @property
     def mask(self) -> list[bool]:
         """Of the 7 coordinates of `voge.rigid`."""

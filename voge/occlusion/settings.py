@@ -29,6 +29,7 @@ class Search:
     kept: int = 8  # of the best places, improved side by side
     iterations: int = 10  # of that
     enough: float = 1e-5  # of what the targets differ from the background: search ends when less is unexplained
+    attempts: int = 2  # from an empty scene; then, where that explains too little, from the start poses
     rounds: int = 4  # at most, each looking for every object again; ended by one that gains less than a tenth
 
     def __post_init__(self) -> None:
@@ -40,6 +41,7 @@ class Search:
             "rotations": (self.rotations >= 0, "must be at least 0"),
             "kept": (self.kept >= 1, "must be at least 1"),
             "iterations": (self.iterations >= 1, "must be at least 1"),
+            "attempts": (self.attempts >= 1, "must be at least 1"),
             "enough": (0 <= self.enough < 1, "must be at least 0 and below 1"),
             "rounds": (self.rounds >= 0, "must be at least 0"),
         }
@@ -71,7 +73,7 @@ class Gradient:
     steps: int = 200
     rate: float = 0.023  # of Adam, diameters and radians a step: the paper's 0.05 for its cuboid of 2.2
     final: float = 1.0  # of the rate at the last step
-    betas: tuple[float, float] = (0.6, 0.4)  # the released code's; the second lower than usual, so it forgets quickly
+    betas: list[float] = field(default_factory=lambda: [0.6, 0.4])  # of the released code
     density: float = 1.0  # factor at the start: below 1, what is hidden is seen through what hides it
     widened: float = 0.0  # added to every ellipsoid's deviations at the start, diameters
     blur: float = 0.0  # of the differences at the start, pixels
@@ -96,7 +98,7 @@ class Settings:
     """All of them."""
 
     method: Method = Method.solver
-    background: tuple[float, ...] = (0.0,)  # behind all objects: a value a channel, or one for all
+    background: list[float] = field(default_factory=lambda: [0.0])  # behind all: a value a channel, or one
     weights: Weights = field(default_factory=Weights)
     search: Search = field(default_factory=Search)
     refine: Refine = field(default_factory=Refine)

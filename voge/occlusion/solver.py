@@ -53,6 +53,8 @@ class State:
     placed: tuple[int, ...] = ()  # objects, in the order in which they were
     cost: float = math.inf  # of `poses`, at the level that the phase works at
     earlier: float = math.inf  # cost before this round
+    attempt: int = 0
+    best: tuple[Tensor, float] | None = None  # poses and cost of the best attempt before this
     trace: tuple[tuple[Tensor, float], ...] = field(default=())  # poses and costs of the last piece, in order
 
 
@@ -144,7 +146,7 @@ def _place(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) -> 
     poses, cost, settled = refine_level(bodies, ladder.coarse, settings, poses, SETTLING)
     again = settings.search.rounds > 0 and cost > settings.search.enough * ladder.signal
     phase = Phase.look if again else Phase.refine
-    return State(poses, phase, 0, 1, placed, cost, cost, trace + settled)
+    return State(poses, phase, 0, 1, placed, cost, cost, trace=trace + settled)
 
 
 def _look(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) -> State:
@@ -160,9 +162,19 @@ def _look(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) -> S
         return state
     poses, cost, settled = refine_level(bodies, ladder.coarse, settings, poses, SETTLING)
     again = settings.search.enough * ladder.signal < cost < ROUND_GAIN * state.earlier
-    again = again and state.round < settings.search.rounds
-    phase = Phase.look if again else Phase.refine
-    return State(poses, phase, 0, state.round + 1, state.placed, cost, cost, state.trace + settled)
+    trace = state.trace + settled
+    if again and state.round < settings.search.rounds:
+        return replace(state, poses=poses, number=0, round=state.round + 1, cost=cost, earlier=cost, trace=trace)
+    if state.best is not None and state.best[1] < cost:
+        poses, cost = state.best
+        trace += (state.best,)
+    if cost > settings.search.enough * ladder.signal and state.attempt + 1 < settings.search.attempts:
+        # The order of placing may have been wrong: once more with all objects where they start.
+        starts = bodies.bounded(bodies.starts)
+        return State(
+            starts, Phase.look, round=1, placed=state.placed, attempt=state.attempt + 1, best=(poses, cost), trace=trace
+        )
+    return replace(state, poses=poses, phase=Phase.refine, number=0, cost=cost, trace=trace, best=None)
 
 
 def _refine(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) -> State:
@@ -230,6 +242,9 @@ def candidate_poses(
     body = bodies.bodies[number]
     own = replace(body.ellipsoids, extra={})
     rest = rest_of(bodies, poses, present, number)
+    if not any(body.free.mask):
+        stays = poses[number][None]
+        return stays, Layers.of(ladder.coarse, own, rest).costs(stays)
     generator = torch.Generator().manual_seed(hash((settings.seed, round_, number)) % 2**31)
     search = settings.search
     found, _ = propose(Layers.of(ladder.score, own, rest), body, body.pose, search, generator)
