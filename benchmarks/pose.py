@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--channels", type=int, default=128)
     parser.add_argument("--hide", type=float, default=0.5, help="patches over up to this share of training crops")
+    parser.add_argument("--mirror", action=argparse.BooleanOptionalAction, default=True, help="mirrored pictures too")
     parser.add_argument("--levels", default=",".join(LEVELS))
     parser.add_argument("--limit", type=int, default=None, help="test images a category and level")
     parser.add_argument("--table4", action="store_true", help="also train and estimate the ablations of table 4")
@@ -118,7 +119,7 @@ def training(arguments: argparse.Namespace, seed: int, settings: RenderSettings)
         extractor=arguments.extractor, pretrained=arguments.extractor == "efficientnet", width=arguments.width,
         channels=arguments.channels, shape=Shape(arguments.shape), count=arguments.count, size=arguments.size,
         epochs=arguments.epochs, batch=arguments.batch, rate=arguments.rate, workers=arguments.workers, seed=seed,
-        settings=settings, augmentation=Augmentation(hide=arguments.hide),
+        settings=settings, augmentation=Augmentation(hide=arguments.hide, mirror=arguments.mirror),
     )  # fmt: skip
 
 

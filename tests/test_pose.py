@@ -21,7 +21,7 @@ from voge.pose.estimate import Estimation, Estimator
 from voge.pose.features import STRIDE, ExtractorError, fixed, trainable
 from voge.pose.metrics import rotation_error
 from voge.pose.model import Category, load_model, mean_cuboid, shape_ellipsoids
-from voge.pose.views import CategoryBatches
+from voge.pose.views import CategoryBatches, View, mirrored
 from voge.settings import Aggregation, RenderSettings
 
 SIZE = (192, 128)  # pixels of crops
@@ -155,6 +155,21 @@ def test_batches_show_every_image_once_an_epoch_and_resume_where_they_were():
     assert list(CategoryBatches(names, 3, 0, 8, start=5)) == whole[5:]
     halves = [list(CategoryBatches(names, 3, 0, 8, rank=r, ranks=2)) for r in range(2)]
     assert [sorted(a + b) for a, b in zip(*halves, strict=True)] == [sorted(batch) for batch in whole]
+
+
+def test_a_mirrored_view_shows_the_mirrored_point_at_the_mirrored_place():
+    picture = torch.zeros(3, 8, 20, dtype=torch.uint8)
+    picture[:, 3, 4] = 255
+    K = torch.tensor([[50.0, 0, 9], [0, 50, 4], [0, 0, 1]])
+    view = View(picture, viewmats((70.0, 20.0, 10.0))[0], K, picture[0] == 0)
+    other = mirrored(view)
+    assert other.image[0, 3, 15] == 255
+    assert not other.visible[3, 15]
+    point = torch.tensor([0.1, -0.2, 0.05])
+    pixels = [voge.Cameras(v.viewmat[None], v.K[None], 20, 8).project(p[None])[0][0, 0]
+              for v, p in ((view, point), (other, point * torch.tensor([-1, 1, 1])))]  # fmt: skip
+    torch.testing.assert_close(pixels[1], torch.tensor([20.0, 0]) + pixels[0] * torch.tensor([-1.0, 1]))
+    assert float(torch.linalg.det(other.viewmat[:3, :3])) == pytest.approx(1)
 
 
 def test_a_cuboid_has_the_mean_extents():

@@ -28,6 +28,7 @@ class Augmentation:
     zoom: float = 0.1  # scale by up to this share
     shift: float = 0.05  # move by up to this share of the crop's sides
     color: float = 0.3  # brightness, contrast and saturation by up to this share
+    mirror: bool = False  # half of them mirrored, for categories that are their own mirror image in x
     hide: float = 0.0  # patches over up to this share of the crop, whose features are then background's
 
     def __post_init__(self) -> None:
@@ -80,6 +81,8 @@ class Views(Dataset[tuple[str, View]]):
         zoom = float(np.exp(random.uniform(-a.zoom, a.zoom)))
         shift = tuple(random.uniform(-a.shift, a.shift, 2) * (framing.width, framing.height))
         view = view_of(crop_annotated(image, note, framing, zoom=zoom, shift=shift), note)
+        if a.mirror and random.random() < 0.5:
+            view = mirrored(view)
         image_, visible = _hide(_vary(view.image, a.color, random), a.hide, random)
         return item.category, replace(view, image=image_, visible=visible)
 
@@ -142,6 +145,14 @@ def view_of(crop: Crop, note: Annotation) -> View:
     K = crop.matrix @ note.intrinsics
     everything = torch.ones(crop.image.shape[1:], dtype=torch.bool)
     return View((crop.image * 255).round().to(torch.uint8), note.viewmat.float(), K.float(), everything)
+
+
+def mirrored(view: View) -> View:
+    """The view of an object that is its own mirror image in x, as a mirror shows it."""
+    flip = torch.diag(view.viewmat.new_tensor([-1, 1, 1, 1]))
+    K = view.K.clone()
+    K[0, 2] = view.image.shape[-1] - K[0, 2]
+    return View(view.image.flip(-1), flip @ view.viewmat @ flip, K, view.visible.flip(-1))
 
 
 def collate(samples: Sequence[tuple[str, View]]) -> Batch:
