@@ -1,4 +1,4 @@
-// All hits of one ray and all their events in order, for a warp: found and sorted by 32 lanes, swept by one.
+// All hits of one ray and all their events in order, for a warp.
 #pragma once
 
 #include "ring.cuh"
@@ -64,27 +64,40 @@ struct Roll : Boxes<T, kMaxBoxes, kExact> {
   static constexpr int kSteps = 8;  // codes a hit: its streams
 
   Key* keys;
-  T* fields;
+  double *lits, *insides;  // an event's integral of T, and what the gradient to x needs
+  T *jumps, *fields;       // an event's share of the gradients to l and s; the hits
   int capacity, given_boxes, lane;
   int count = 0, total = 0, next = 0;  // hits, events, the next event
 
   static __host__ __device__ size_t bytes(int capacity, bool backward, int boxes) {
-    const size_t keys = power_of_two(2 * boxes * static_cast<int64_t>(capacity)) * sizeof(Key);
-    return (keys + static_cast<size_t>(capacity) * field_count(backward, boxes) * sizeof(T) + 255) / 256 * 256;
+    const size_t events = 2 * boxes * static_cast<size_t>(capacity);
+    const size_t each = sizeof(double) + (backward ? sizeof(double) + sizeof(T) : 0);
+    const size_t hit = (backward ? kBackwardFields : kForwardFields) * sizeof(T);
+    return (power_of_two(events) * sizeof(Key) + events * each + capacity * hit + 255) / 256 * 256;
   }
 
-  VOGE_DEVICE Roll(char* memory, int capacity_, int boxes_, int lane_, T least, T most)
-      : Base(boxes_, least, most), keys(reinterpret_cast<Key*>(memory)),
-        fields(reinterpret_cast<T*>(keys + power_of_two(2 * boxes_ * static_cast<int64_t>(capacity_)))), capacity(capacity_),
-        given_boxes(kExact ? boxes_ : 1), lane(lane_) {}
+  VOGE_DEVICE Roll(char* memory, int capacity_, int boxes_, int lane_, bool backward, T least, T most)
+      : Base(boxes_, least, most), keys(reinterpret_cast<Key*>(memory)), capacity(capacity_), given_boxes(kExact ? boxes_ : 1), lane(lane_) {
+    const size_t events = 2 * boxes_ * static_cast<size_t>(capacity);
+    lits = reinterpret_cast<double*>(keys + power_of_two(events)), insides = lits + events;
+    jumps = reinterpret_cast<T*>(backward ? insides + events : insides);
+    fields = backward ? jumps + events : jumps;
+  }
 
   VOGE_DEVICE int boxes() const { return given_boxes; }
   VOGE_DEVICE T& at(int field, int slot) const { return fields[static_cast<size_t>(field) * capacity + slot]; }
   VOGE_DEVICE int32_t id(int slot) const { return as_id(at(kId, slot)); }
-  VOGE_DEVICE T& inner_lit(bool backward, int box, int slot) const { return at((backward ? kBackwardFields : kForwardFields) + box, slot); }
-  VOGE_DEVICE T& inner_rest(int box, int slot) const { return at(kBackwardFields + given_boxes - 1 + box, slot); }
   VOGE_DEVICE bool begins(int stream) const { return kExact && stream < given_boxes; }
   VOGE_DEVICE int box_of(int stream) const { return begins(stream) ? given_boxes - 1 - stream : stream - given_boxes; }
+
+  VOGE_DEVICE int begin_of(int box) const { return given_boxes - 1 - box; }
+  VOGE_DEVICE int end_of(int box) const { return given_boxes + box; }
+  VOGE_DEVICE double& lit(int hit, int stream) const { return lits[2 * given_boxes * hit + stream]; }
+  VOGE_DEVICE double& inside(int hit, int stream) const { return insides[2 * given_boxes * hit + stream]; }
+  VOGE_DEVICE T& jump(int hit, int stream) const { return jumps[2 * given_boxes * hit + stream]; }
+  VOGE_DEVICE T time_at(int event) const { return EventKey<T>::time(keys[event]); }
+  VOGE_DEVICE int hit_at(int event) const { return EventKey<T>::code(keys[event]) / kSteps; }
+  VOGE_DEVICE int stream_at(int event) const { return EventKey<T>::code(keys[event]) % kSteps; }
 
   // Takes in the lanes' hits; false if they do not fit.
   VOGE_DEVICE bool add(bool mine, T depth, T width, T rate, int32_t id) {
@@ -145,12 +158,8 @@ struct Roll : Boxes<T, kMaxBoxes, kExact> {
     warp_sort(keys, size, lane);
   }
 
-  VOGE_DEVICE int earliest(T& t) const {
-    if (next == total) return -1;
-    t = EventKey<T>::time(keys[next]);
-    return EventKey<T>::code(keys[next]) % kSteps;
-  }
-  VOGE_DEVICE int take(int) { return EventKey<T>::code(keys[next++]) / kSteps; }
+  // For one lane alone: the next event's hit.
+  VOGE_DEVICE int take(int) { return hit_at(next++); }
 };
 
 }  // namespace voge

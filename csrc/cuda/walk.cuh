@@ -7,7 +7,7 @@
 
 #include "launch.cuh"
 #include "rays.cuh"
-#include "sweep.cuh"
+#include "sweep_warp.cuh"
 
 namespace voge {
 
@@ -152,7 +152,7 @@ struct Walk {
 template <class T, bool kExact, class Job>
 struct WarpWalk {
   static constexpr bool kBackward = Job::kBackward;
-  using Sweep = SweepOf<T, kBackward, !kExact>;
+  using Sorted = SweepOf<T, kBackward, true>;
   const voge_scene& s;
   const LocalRay<T>& ray;
   Job& job;
@@ -162,7 +162,7 @@ struct WarpWalk {
 
   VOGE_DEVICE WarpWalk(const voge_scene& s_, const LocalRay<T>& ray_, Job& job_, char* memory, int capacity)
       : s(s_), ray(ray_), job(job_), bounds(s_, ray_.shift),
-        roll(memory, capacity, s_.boxes, threadIdx.x, bounds.least(kBackward), bounds.most(kBackward)) {}
+        roll(memory, capacity, s_.boxes, threadIdx.x, kBackward, bounds.least(kBackward), bounds.most(kBackward)) {}
 
   // False, with nothing done, if the hits do not fit.
   VOGE_DEVICE bool run() {
@@ -229,12 +229,17 @@ struct WarpWalk {
 
   VOGE_DEVICE void sweep(T blocked) {
     roll.order();
-    if (lane == 0) {
-      Sweep sweep = start_sweep<kBackward, Sweep>(blocked, job);
-      T t;
-      for (int stream = roll.earliest(t); stream >= 0; stream = roll.earliest(t)) sweep.step(roll, stream, t);
+    if constexpr (!kExact) {
+      if (lane == 0) {
+        Sorted sweep = start_sweep<kBackward, Sorted>(blocked, job);
+        while (roll.next < roll.total) sweep.step(roll, 0, T(0));
+      }
+      __syncwarp();
+    } else if constexpr (kBackward) {
+      exact_backward<T>(roll, blocked, job.g_transmittance());
+    } else {
+      exact_forward<T>(roll);
     }
-    __syncwarp();
   }
 
   VOGE_DEVICE void weigh_pairs(T blocked) {
@@ -309,28 +314,30 @@ __global__ void __launch_bounds__(32) ray_kernel(const __grid_constant__ voge_sc
   }
 }
 
-// What a warp has for one ray: this many hits in shared memory, or those of the longest list in global memory, for as many
-// rays at once as 32 MiB and 32 bytes a ray of the image hold.
+// What a warp has for one ray: events in shared memory, few that many warps fit or more, or those of the longest list in
+// global memory for as many rays at once as 32 MiB and 32 bytes a ray of the image hold.
+enum Size { kSmall, kLarge, kDeep };
+
 template <class T, class Job>
 struct Room {
   static constexpr int kWarps = 16;  // a processor's, at most
   int capacity, blocks;
+  bool last;  // no ray needs more
   size_t shared;
 
-  Room(const voge_scene& s, bool deep) {
+  Room(const voge_scene& s, Size size) {
     const int64_t rays = s.views * s.height * s.width, longest = s.longest_list > 0 ? s.longest_list : 1;
     int processors = 1;
     cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, s.device);
     int64_t most = static_cast<int64_t>(processors) * kWarps;
-    capacity = static_cast<int>(longest);
-    if (!deep) {
-      const int size = 1024 / (2 * s.boxes) / static_cast<int>(sizeof(T) / 4);
-      capacity = capacity < size ? capacity : size;
-    } else {
+    const int64_t events = (size == kSmall ? 512 : 4096) / static_cast<int>(sizeof(T) / 4), hits = events / (2 * s.boxes);
+    last = size == kDeep || longest <= hits;
+    capacity = static_cast<int>(last ? longest : hits);
+    if (size == kDeep) {
       const int64_t budget = ((int64_t{32} << 20) + 32 * rays) / static_cast<int64_t>(bytes(s));
       most = budget < 1 ? 1 : (budget < most ? budget : most);
     }
-    shared = deep ? 0 : bytes(s);
+    shared = size == kDeep ? 0 : bytes(s);
     blocks = static_cast<int>(rays < most ? rays : most);
   }
   size_t bytes(const voge_scene& s) const { return Roll<T, true>::bytes(capacity, Job::kBackward, s.boxes); }
@@ -363,26 +370,30 @@ cudaError_t walk_rays(const voge_scene& s, const typename JobOf<T>::Arguments& a
   const Overflow first{overflow}, second{overflow + 1 + rays};
   const bool tiles = side_by_side<T, Job>(s);
   cudaMemsetAsync(first.list, 0, sizeof(int32_t), stream_of(s));
-  cudaMemsetAsync(second.list, 0, sizeof(int32_t), stream_of(s));
   cudaError_t error = cudaSuccess;
   if constexpr (sizeof(T) == 4 && !Job::kRows) {
     if (tiles) error = s.aggregation == VOGE_EXACT ? walk_tiles<Job, true>(s, arguments, first) : walk_tiles<Job, false>(s, arguments, first);
     if (error != cudaSuccess || (tiles && s.longest_list <= kSlots)) return error;
   }
-  const Room<T, Job> room(s, false), deep_room(s, true);
   const auto kernel = ray_kernel<T, Job>;
-  error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(room.shared));
-  if (error != cudaSuccess) return error;
-  kernel<<<room.blocks, 32, room.shared, stream_of(s)>>>(s, arguments, tiles ? first.list : nullptr, second, nullptr, room.capacity);
-  if (deep_room.capacity > room.capacity)
-    kernel<<<deep_room.blocks, 32, 0, stream_of(s)>>>(s, arguments, second.list, first, static_cast<char*>(deep), deep_room.capacity);
+  const int32_t* listed = tiles ? first.list : nullptr;
+  Overflow later = second, other = first;
+  for (const Size size : {kSmall, kLarge, kDeep}) {
+    const Room<T, Job> room(s, size);
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(room.shared));
+    if (error != cudaSuccess) return error;
+    cudaMemsetAsync(later.list, 0, sizeof(int32_t), stream_of(s));
+    kernel<<<room.blocks, 32, room.shared, stream_of(s)>>>(s, arguments, listed, later, size == kDeep ? static_cast<char*>(deep) : nullptr, room.capacity);
+    if (room.last) break;
+    listed = later.list, later = other, other.list = const_cast<int32_t*>(listed);
+  }
   return cudaSuccess;
 }
 
 template <class T, class Job>
 int64_t deep_bytes(const voge_scene& s) {
-  const Room<T, Job> room(s, false), deep(s, true);
-  return deep.capacity > room.capacity ? static_cast<int64_t>(deep.bytes(s)) * deep.blocks : 0;
+  const Room<T, Job> room(s, kDeep);
+  return Room<T, Job>(s, kLarge).last ? 0 : static_cast<int64_t>(room.bytes(s)) * room.blocks;
 }
 
 }  // namespace voge
