@@ -58,7 +58,9 @@ def shift_of(poses: Tensor, number: int, truth: tuple) -> float:
 def test_an_object_wholly_hidden_at_the_start_is_found_in_front(behind: float):
     truth = [box(at=(0.5, 0, 1)), wall()]
     starts = [moved(truth[0], (-1, 0, -behind)), truth[1]]
-    solution = occlusion.solve(starts, [picture_of(truth)])
+    # As by default, but for a coarser grid, to be quick.
+    search = Search(spacing=0.6, depth_ratio=1.4, smallest=0.2, kept=4)
+    solution = occlusion.solve(starts, [picture_of(truth)], Settings(search=search))
     assert shift_of(solution.poses, 0, (0.5, 0, 1)) < 0.01
     assert shift_of(solution.poses, 1, (0, 0, 0)) < 0.01
     assert solution.order == [(0, 1)]
@@ -114,8 +116,8 @@ def test_gradient_descent_moves_a_visible_object():
 
 def test_solving_twice_gives_the_same_bits():
     truth = [box(at=(0.5, 0, 1)), wall()]
-    starts = [moved(truth[0], (-0.5, 0, 0.5)), truth[1]]
-    settings = Settings(search=Search(reach=0.8, rounds=1))
+    starts = [moved(truth[0], (0.3, 0, 0.8)), truth[1]]
+    settings = Settings(search=Search(reach=0.4, rounds=1, attempts=1, kept=3))
     first, second = (occlusion.solve(starts, [picture_of(truth)], settings).poses for _ in range(2))
     assert torch.equal(first, second)
 
@@ -126,7 +128,8 @@ def test_solving_twice_gives_the_same_bits():
 def test_what_is_not_free_stays():
     free = Freedom(translation=(True, False, False), rotation=(False,) * 3)
     truth = box(free, at=(0.5, 0.0, 0.0))
-    solution = occlusion.solve([moved(truth, (0, 0.1, 0.2))], [picture_of([truth])])
+    search = Search(reach=0.5, rounds=1, attempts=1)
+    solution = occlusion.solve([moved(truth, (0, 0.1, 0.2))], [picture_of([truth])], Settings(search=search))
     assert solution.poses[0, 1:3, 3].tolist() == [0.1, 0.2]
     assert torch.equal(solution.poses[0, :3, :3], torch.eye(3, dtype=torch.float64))
 
@@ -199,7 +202,7 @@ def test_a_level_has_no_residual_at_the_truth(stride: int):
     target = picture_of(truth)
     level = level_of([target], stride, 1.0, torch.zeros(3))
     bodies = Bodies(truth)
-    assert float(level.residuals(bodies.place(bodies.starts)).abs().max()) < 1e-6
+    assert float(level.residuals(bodies.place(bodies.starts)).abs().max()) < 1e-5  # rays differ by rounding
     assert strided(target, stride).camera.width == -(-(SIZE - stride // 2) // stride)
 
 

@@ -154,7 +154,7 @@ def step_units(level: Level, body: Body, poses: Tensor) -> StepUnits:
 # ---- Where to look ----------------------------------------------------------------------------
 
 DISTINCT_SHIFT, DISTINCT_ANGLE = 0.2, 10.0  # diameters, degrees: closer poses are one and the same proposal
-FINEST = 1.5  # pixels between places, or widths of the blur: closer ones give the same picture
+FINEST = 2.5  # pixels between places, or widths of the blur: closer ones give the same picture
 
 
 def places(body: Body, level: Level, search: Search) -> Tensor:
