@@ -159,7 +159,7 @@ def evaluated(data: DataSet, model: PoseModel, how: Estimation, arguments: argpa
 
 
 def table4(arguments: argparse.Namespace):
-    """Names, trainings and estimations of the paper's ablations; all by Adam from one start, with the paper's aggregation."""
+    """Names, trainings and estimations of the paper's ablations: its aggregation, Adam from one start."""
     seed = int(arguments.seeds.split(",")[0])
     adam = Refinement(method=Method.adam)
     for zeta in (0.2, 0.4, 0.5, 0.6, 0.8):
