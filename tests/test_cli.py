@@ -453,7 +453,7 @@ def test_every_command_has_the_shared_options():
     computing = writing | {"--device", "--backend"}
     wanted = {"info": shared, "convert": writing, "demo": writing}
     wanted |= {"render": computing, "cameras": computing, "bench": computing}
-    wanted |= {"fit": computing, "texture": computing, "match": computing}
+    wanted |= {"fit": computing, "texture": computing, "match": computing, "occlusion": computing}
     wanted |= {"pose synth": writing, "pose check-data": shared, "pose train": computing, "pose estimate": computing}
     assert set(leaves(typer.main.get_command(app))) == set(wanted)
     for name, options in wanted.items():

@@ -63,7 +63,8 @@ class GradientDescent:
             self.settings.weights,
             self.settings.render,
         )
-        return {"picture": level.residuals(self._aided(self.bodies.place(self._moved()), fade)).square().sum()}
+        residuals = level.residuals(self._aided(self.bodies.place(self._moved()), fade))
+        return {"picture": residuals.square().sum().to(self._free)}  # to where the few variables are, the CPU
 
     def _fade(self, step: int) -> float:
         """1 at the start, 0 from `anneal` on."""
