@@ -1,4 +1,7 @@
-"""A short run of every CUDA operator, for compute-sanitizer: `make test-gpu`."""
+"""A short run of every CUDA operator, for compute-sanitizer: `make test-gpu`.
+
+The large picture has tiles walked by a thread a ray; rays of the small ones, and those that overflow, have a warp each.
+"""
 
 import torch
 from scenes import cameras, random_ellipsoids
@@ -13,5 +16,7 @@ with torch.device("cuda"):
         fragments, picture = voge.trace(e, c, settings), voge.render(e, c, settings)
         sums, ones = fragments.sample(picture.image)
         (fragments.interpolate(e.features).sum() + sums.sum() + ones.sum() + picture.depth.sum()).backward()
+        large = voge.render(e, cameras(224, 180, 1, torch.float32), settings)
+        (large.image.sum() + large.depth.sum()).backward()
         torch.cuda.synchronize()
 print("done")

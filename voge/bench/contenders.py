@@ -98,6 +98,9 @@ class Own:
         return Work(leaves, lambda: render(ellipsoids, cameras, self.settings).image)
 
 
+UT_CHANNELS = 32  # 64 fail an assertion of gsplat 1.5.3 that no caller can catch
+
+
 @dataclass(frozen=True)
 class Gsplat:
     """The package gsplat, with its defaults (cut at opacity 1/255, 0.3 pixels of blur, tiles of 16)."""
@@ -137,6 +140,8 @@ class Gsplat:
         given = (e.means, e.quats, e.scales, -torch.expm1(-e.density), e.features)
         leaves = tuple(_leaf(tensor) for tensor in given)
         ray = self.peer is Peer.gsplat_ut
+        if ray and e.features.shape[1] > UT_CHANNELS:
+            raise BackendError(f"gsplat 3DGUT ends the process above {UT_CHANNELS} channels")
         # packed=False: quicker where a view sees most of the set, and the ray path has no other.
         run = partial(
             rasterization, *leaves, c.viewmats, c.Ks, c.width, c.height, packed=False, with_ut=ray, with_eval3d=ray
