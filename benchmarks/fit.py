@@ -96,7 +96,8 @@ def _put(thing, keys: list[str], text: str):
     if isinstance(old, tuple):
         entries = text.strip("[]").split(",")
         return replace(thing, **{name: tuple(type(old[0])(entry) for entry in entries)})
-    return replace(thing, **{name: text if isinstance(old, str) else type(old)(float(text))})
+    kind = float if old is None else type(old)
+    return replace(thing, **{name: text if isinstance(old, str) else kind(float(text))})
 
 
 def make_targets(mesh_file: str, size: int) -> dict[str, torch.Tensor]:

@@ -16,6 +16,7 @@ from voge.convert import from_mesh
 from voge.evaluate import score, summary
 from voge.fit import Fitting
 from voge.fit_settings import Background, Coarse, FitSettings, Growth, Part, Rates, Surface, Weights
+from voge.following import Follower
 from voge.optimise import DivergedError, Rate
 from voge.parameters import ellipsoid_variables, moved_cameras, to_ellipsoids
 from voge.rigid import angle_between
@@ -116,6 +117,20 @@ def test_the_end_of_the_smooth_phase_changes_nothing_at_once(capture, until):
     moves = [float((b - a).norm(dim=1).max()) for a, b in pairwise(means)]
     assert max(moves) < 0.1  # a step of the surface moves by 0.04; the free variables began a radius away
     assert (means[-1] - sphere(42).ellipsoids.means).norm(dim=1).min() > 0.05
+
+
+def test_a_surface_solves_the_system_of_its_mesh():
+    """(I + lambda L) M = u, with the degrees of the mesh on L's diagonal, and gradients through it."""
+    start = sphere(42)
+    free = torch.randn(42, 3, dtype=torch.float64, requires_grad=True)
+    follower = Follower(start.ellipsoids, start.faces, Surface(smoothing=3.0), 10)
+    means = follower.means(free)
+    beside = torch.zeros(42, 42, dtype=torch.float64)
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        beside[start.faces[:, i], start.faces[:, j]] = beside[start.faces[:, j], start.faces[:, i]] = 1
+    torch.testing.assert_close(means + 3 * (beside.sum(1, keepdim=True) * means - beside @ means), free)
+    torch.testing.assert_close(follower.means(follower.start), start.ellipsoids.means)
+    assert torch.autograd.gradcheck(follower.means, free)
 
 
 @pytest.mark.parametrize("stop", [10, 40, 75, 100])
