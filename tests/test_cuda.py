@@ -37,7 +37,7 @@ def test_large_pictures_agree_with_cpp_in_double(aggregation, count, shrink, cha
     """3,000 small ellipsoids fit the walk of tiles, 600 larger ones overflow it on many rays.
 
     Single precision leaves 1e-6 in pictures, but for the few pixels where an ellipsoid is at the threshold eta and
-    counts for one side only, and 1e-4 of the largest gradient.
+    counts for one side only; and 3e-4 of the largest gradient, for the same reason.
     """
     e = random_ellipsoids(count, channels=channels)
     e = replace(e, scales=e.scales * shrink)
@@ -50,7 +50,7 @@ def test_large_pictures_agree_with_cpp_in_double(aggregation, count, shrink, cha
             assert off.max() < 1.1 * s.eta
             assert (off > 1e-5).double().mean() < 1e-4
         else:
-            assert off.max() < 3e-4 * b.abs().max(), i
+            assert off.max() < 1e-3 * b.abs().max(), i
 
 
 @pytest.mark.parametrize("size", [(40, 30), LARGE])

@@ -66,6 +66,7 @@ def _auto(device: str) -> str:
 
 
 def package_version(package: str) -> str:
+    """What is installed of a package, or that it is not."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
