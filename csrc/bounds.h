@@ -27,7 +27,8 @@ VOGE_HD Mat3<double> scaled_axes(const voge_scene& s, int64_t n, double radius) 
   const double quat[4] = {q[0], q[1], q[2], q[3]};
   const Mat3<double> r = rotation_of(quat);
   const double a = radius * scale[0], b = radius * scale[1], c = radius * scale[2];
-  return {{a * r.r0.x, b * r.r0.y, c * r.r0.z}, {a * r.r1.x, b * r.r1.y, c * r.r1.z}, {a * r.r2.x, b * r.r2.y, c * r.r2.z}};
+  return {
+      {a * r.r0.x, b * r.r0.y, c * r.r0.z}, {a * r.r1.x, b * r.r1.y, c * r.r1.z}, {a * r.r2.x, b * r.r2.y, c * r.r2.z}};
 }
 
 VOGE_HD Mat3<double> product(const Mat3<double>& a, const Mat3<double>& b) {
@@ -49,7 +50,8 @@ VOGE_HD PixelMap pixel_map(const voge_scene& s, int64_t view) {
   const double tx = m[3], ty = m[7], tz = m[11];
   if (s.orthographic)
     return {{k00 * x + k01 * y, k11 * y, z}, {k00 * tx + k01 * ty + k02, k11 * ty + k12, tz}};
-  return {{k00 * x + k01 * y + k02 * z, k11 * y + k12 * z, z}, {k00 * tx + k01 * ty + k02 * tz, k11 * ty + k12 * tz, tz}};
+  return {{k00 * x + k01 * y + k02 * z, k11 * y + k12 * z, z},
+          {k00 * tx + k01 * ty + k02 * tz, k11 * ty + k12 * tz, tz}};
 }
 
 struct TileRange {
@@ -89,7 +91,8 @@ VOGE_HD void for_each_tile(const voge_scene& s, int64_t columns, const PixelMap&
   if (seen == Seen::never) return;
   const bool box = seen == Seen::in_box;
   const TileRange x = box ? covered(low[0], high[0], s.width, s.tile_width) : between(set, 0, s.width, s.tile_width);
-  const TileRange y = box ? covered(low[1], high[1], s.height, s.tile_height) : between(set, 1, s.height, s.tile_height);
+  const TileRange y =
+      box ? covered(low[1], high[1], s.height, s.tile_height) : between(set, 1, s.height, s.tile_height);
   for (int64_t row = y.first; row < y.last; ++row)
     for (int64_t column = x.first; column < x.last; ++column) visit(row * columns + column);
 }
@@ -113,10 +116,10 @@ VOGE_HD bool meets(const Cone& cone, Vec3<double> centre, double radius) {
   return excess < right_angle && distance * sin(excess) <= reach;
 }
 
-// Distances that all events of ellipsoid n lie between on any ray of the tile. In the ellipsoid's frame an event is p + a e,
-// p across the ray's direction e and |p| <= r; along the cone's axis, which becomes v there, it lies within
-// r sqrt(v.v - (v.e)^2) + a v.e of the centre (section 3). v.e = s cos, s the deviation along the ray; rays turn by up to the
-// cone's angle from the axis. Events outside near and far happen there.
+// Distances that all events of ellipsoid n lie between on any ray of the tile. In the ellipsoid's frame an event is p +
+// a e, p across the ray's direction e and |p| <= r; along the cone's axis, which becomes v there, it lies within r
+// sqrt(v.v - (v.e)^2) + a v.e of the centre (section 3). v.e = s cos, s the deviation along the ray; rays turn by up to
+// the cone's angle from the axis. Events outside near and far happen there.
 template <class T>
 VOGE_HD void event_range(const voge_scene& s, const Cone& cone, int64_t n, double& nearest, double& farthest) {
   nearest = -INFINITY, farthest = INFINITY;
@@ -126,7 +129,8 @@ VOGE_HD void event_range(const voge_scene& s, const Cone& cone, int64_t n, doubl
   const double a = box_half_width(s.boxes, s.boxes - 1), radius2 = level_radius2(s, scalar_at<T>(s.density, n));
   const double least = fmin(scale.x, fmin(scale.y, scale.z)), cosine = cos(cone.angle);
   const Vec3<double> v = transposed_times(axes, cone.axis);
-  const double x = v.x / (double(scale.x) * scale.x), y = v.y / (double(scale.y) * scale.y), z = v.z / (double(scale.z) * scale.z);
+  const double x = v.x / (double(scale.x) * scale.x), y = v.y / (double(scale.y) * scale.y),
+               z = v.z / (double(scale.z) * scale.z);
   const double steepness = sqrt(x * x + y * y + z * z), turned = cone.angle / least;  // 1 / s, and its change
   double half = sqrt(dot(v, v) * (radius2 + a * a));
   if (turned < steepness) {

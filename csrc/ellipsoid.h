@@ -57,7 +57,8 @@ template <class T>
 VOGE_HD Mat3<T> whitening_of(const T* scales, const T* quat) {
   const Mat3<T> r = rotation_of(quat);
   const T i = 1 / scales[0], j = 1 / scales[1], k = 1 / scales[2];
-  return {{i * r.r0.x, i * r.r1.x, i * r.r2.x}, {j * r.r0.y, j * r.r1.y, j * r.r2.y}, {k * r.r0.z, k * r.r1.z, k * r.r2.z}};
+  return {
+      {i * r.r0.x, i * r.r1.x, i * r.r2.x}, {j * r.r0.y, j * r.r1.y, j * r.r2.y}, {k * r.r0.z, k * r.r1.z, k * r.r2.z}};
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -33,8 +33,8 @@ __device__ void store(T* array, int64_t row, Vec3<T> v) {
 }
 
 template <class T>
-__global__ void rays_kernel(int64_t views, int64_t height, int64_t width, bool orthographic, const T* viewmats, const T* intrinsics,
-                            T* origins, T* directions) {
+__global__ void rays_kernel(int64_t views, int64_t height, int64_t width, bool orthographic, const T* viewmats,
+                            const T* intrinsics, T* origins, T* directions) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= views * height * width) return;
   const View<T> view(viewmats, intrinsics, i / (height * width));
@@ -54,8 +54,8 @@ constexpr int kPixels = 8;       // pixels a thread adds up
 constexpr int kThreads = 256;
 
 template <class T>
-__device__ void add_pixel(const View<T>& view, bool orthographic, int64_t column, int64_t row, Vec3<T> g_origin, Vec3<T> g_direction,
-                          T* sums) {
+__device__ void add_pixel(const View<T>& view, bool orthographic, int64_t column, int64_t row, Vec3<T> g_origin,
+                          Vec3<T> g_direction, T* sums) {
   T x, y;
   view.plane(column, row, x, y);
   const Mat3<T>& r = view.rotation;
@@ -81,15 +81,17 @@ __device__ void add_pixel(const View<T>& view, bool orthographic, int64_t column
 
 // Sums over a part of a view's pixels, always in the same order.
 template <class T>
-__global__ void __launch_bounds__(kThreads) partial_kernel(int64_t height, int64_t width, bool orthographic, const T* viewmats,
-                                                           const T* intrinsics, const T* g_origins, const T* g_directions, double* partial) {
+__global__ void __launch_bounds__(kThreads)
+    partial_kernel(int64_t height, int64_t width, bool orthographic, const T* viewmats, const T* intrinsics,
+                   const T* g_origins, const T* g_directions, double* partial) {
   const int64_t pixels = height * width, of = blockIdx.y;
   const View<T> view(viewmats, intrinsics, of);
   T sums[kParts] = {0};
   for (int k = 0; k < kPixels; ++k) {
     const int64_t i = (static_cast<int64_t>(blockIdx.x) * kPixels + k) * kThreads + threadIdx.x;
     if (i >= pixels) break;
-    add_pixel(view, orthographic, i % width, i / width, point_at<T>(g_origins, of * pixels + i), point_at<T>(g_directions, of * pixels + i), sums);
+    add_pixel(view, orthographic, i % width, i / width, point_at<T>(g_origins, of * pixels + i),
+              point_at<T>(g_directions, of * pixels + i), sums);
   }
   __shared__ double warps[kThreads / 32][kParts];
 #pragma unroll
@@ -107,7 +109,8 @@ __global__ void __launch_bounds__(kThreads) partial_kernel(int64_t height, int64
 
 // A warp a view.
 template <class T>
-__global__ void cameras_kernel(int64_t blocks, const T* viewmats, const T* intrinsics, const double* partial, T* g_viewmats, T* g_intrinsics) {
+__global__ void cameras_kernel(int64_t blocks, const T* viewmats, const T* intrinsics, const double* partial,
+                               T* g_viewmats, T* g_intrinsics) {
   const int64_t view = blockIdx.x;
   const View<T> at(viewmats, intrinsics, view);
   __shared__ double sums[kParts];
@@ -125,45 +128,53 @@ __global__ void cameras_kernel(int64_t blocks, const T* viewmats, const T* intri
     for (int j = 0; j < 4; ++j) {
       double g = 0;
       if (i < 3 && j < 3) g = sums[3 + 3 * i + j] - moved[i] * (&g_origin.x)[j];
-      if (i < 3 && j == 3) g = -(rows[3 * i] * g_origin.x + rows[3 * i + 1] * g_origin.y + rows[3 * i + 2] * g_origin.z);
+      if (i < 3 && j == 3)
+        g = -(rows[3 * i] * g_origin.x + rows[3 * i + 1] * g_origin.y + rows[3 * i + 2] * g_origin.z);
       g_viewmats[16 * view + 4 * i + j] = static_cast<T>(g);
     }
   const double k[9] = {sums[12], sums[13], sums[14], 0, sums[15], sums[16], 0, 0, 0};
   for (int i = 0; i < 9; ++i) g_intrinsics[9 * view + i] = static_cast<T>(k[i]);
 }
 
-int64_t partial_blocks(int64_t height, int64_t width) { return (height * width + kThreads * kPixels - 1) / (kThreads * kPixels); }
+int64_t partial_blocks(int64_t height, int64_t width) {
+  return (height * width + kThreads * kPixels - 1) / (kThreads * kPixels);
+}
 
 }  // namespace
 }  // namespace voge
 
 using namespace voge;
 
-int32_t voge_cuda_rays(int32_t device, void* stream, int32_t scalar_size, int64_t views, int64_t height, int64_t width, int32_t orthographic,
-                       const void* viewmats, const void* intrinsics, void* origins, void* directions) {
+int32_t voge_cuda_rays(int32_t device, void* stream, int32_t scalar_size, int64_t views, int64_t height, int64_t width,
+                       int32_t orthographic, const void* viewmats, const void* intrinsics, void* origins,
+                       void* directions) {
   return launch(device, scalar_size, [&](auto zero) {
     using T = decltype(zero);
     const int64_t rays = views * height * width;
     if (rays > 0)
       rays_kernel<T><<<blocks_for(rays, 256), 256, 0, static_cast<cudaStream_t>(stream)>>>(
-          views, height, width, orthographic, static_cast<const T*>(viewmats), static_cast<const T*>(intrinsics), static_cast<T*>(origins),
-          static_cast<T*>(directions));
+          views, height, width, orthographic, static_cast<const T*>(viewmats), static_cast<const T*>(intrinsics),
+          static_cast<T*>(origins), static_cast<T*>(directions));
     return cudaSuccess;
   });
 }
 
-int64_t voge_cuda_rays_partials(int64_t views, int64_t height, int64_t width) { return views * partial_blocks(height, width) * kParts; }
+int64_t voge_cuda_rays_partials(int64_t views, int64_t height, int64_t width) {
+  return views * partial_blocks(height, width) * kParts;
+}
 
-int32_t voge_cuda_rays_backward(int32_t device, void* stream, int32_t scalar_size, int64_t views, int64_t height, int64_t width,
-                                int32_t orthographic, const void* viewmats, const void* intrinsics, const void* g_origins,
-                                const void* g_directions, void* g_viewmats, void* g_intrinsics, double* partials) {
+int32_t voge_cuda_rays_backward(int32_t device, void* stream, int32_t scalar_size, int64_t views, int64_t height,
+                                int64_t width, int32_t orthographic, const void* viewmats, const void* intrinsics,
+                                const void* g_origins, const void* g_directions, void* g_viewmats, void* g_intrinsics,
+                                double* partials) {
   return launch(device, scalar_size, [&](auto zero) {
     using T = decltype(zero);
     if (views == 0) return cudaSuccess;
     const T *const poses = static_cast<const T*>(viewmats), *const lenses = static_cast<const T*>(intrinsics);
     const unsigned blocks = static_cast<unsigned>(partial_blocks(height, width));
     partial_kernel<T><<<dim3(blocks, static_cast<unsigned>(views)), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
-        height, width, orthographic, poses, lenses, static_cast<const T*>(g_origins), static_cast<const T*>(g_directions), partials);
+        height, width, orthographic, poses, lenses, static_cast<const T*>(g_origins),
+        static_cast<const T*>(g_directions), partials);
     cameras_kernel<T><<<static_cast<unsigned>(views), 32, 0, static_cast<cudaStream_t>(stream)>>>(
         blocks, poses, lenses, partials, static_cast<T*>(g_viewmats), static_cast<T*>(g_intrinsics));
     return cudaSuccess;

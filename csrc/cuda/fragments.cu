@@ -12,8 +12,8 @@ struct Rows {
   T *weight, *depth, *transmittance;
 };
 
-// Hits come in the order of their depths, the k-th to the k-th place. They were counted by another kernel, whose rounding
-// may see one more or less.
+// Hits come in the order of their depths, the k-th to the k-th place. They were counted by another kernel, whose
+// rounding may see one more or less.
 template <class T>
 struct RowJob {
   using Arguments = Rows<T>;
@@ -71,7 +71,9 @@ struct RowGradientJob {
     return 0;
   }
 
-  VOGE_DEVICE T gradient(const voge_scene&, bool mine, int32_t id, T, int k) const { return mine ? of(to.g_weight, id, k) : T(0); }
+  VOGE_DEVICE T gradient(const voge_scene&, bool mine, int32_t id, T, int k) const {
+    return mine ? of(to.g_weight, id, k) : T(0);
+  }
 
   VOGE_DEVICE void take(const voge_scene& s, const LocalRay<T>& ray, const Outcome<T>& hit, int k) {
     const T none[kFewChannels] = {0};
@@ -118,7 +120,8 @@ __global__ void pack_kernel(voge_scene s, T* packed) {
 using namespace voge;
 
 int64_t voge_cuda_deep_bytes(const voge_scene* s, int32_t backward) {
-  if (s->scalar_size == 4) return backward ? deep_bytes<float, RowGradientJob<float>>(*s) : deep_bytes<float, RowJob<float>>(*s);
+  if (s->scalar_size == 4)
+    return backward ? deep_bytes<float, RowGradientJob<float>>(*s) : deep_bytes<float, RowJob<float>>(*s);
   return backward ? deep_bytes<double, RowGradientJob<double>>(*s) : deep_bytes<double, RowJob<double>>(*s);
 }
 
@@ -138,25 +141,32 @@ int32_t voge_cuda_trace_counts(const voge_scene* s, int64_t* counts, int64_t* tr
   });
 }
 
-int32_t voge_cuda_trace(const voge_scene* s, const int64_t* offsets, int32_t* index, void* weight, void* depth, void* transmittance,
-                        int32_t* overflow, void* deep) {
+int32_t voge_cuda_trace(const voge_scene* s, const int64_t* offsets, int32_t* index, void* weight, void* depth,
+                        void* transmittance, int32_t* overflow, void* deep) {
   return launch(s->device, s->scalar_size, [&](auto zero) {
     using T = decltype(zero);
-    return walk_rays<T, RowJob>(*s, {offsets, index, static_cast<T*>(weight), static_cast<T*>(depth), static_cast<T*>(transmittance)}, overflow, deep);
+    return walk_rays<T, RowJob>(
+        *s, {offsets, index, static_cast<T*>(weight), static_cast<T*>(depth), static_cast<T*>(transmittance)}, overflow,
+        deep);
   });
 }
 
-int32_t voge_cuda_trace_backward(const voge_scene* s, const int64_t* offsets, const int32_t* index, const void* g_weight, const void* g_depth,
-                                 const void* g_transmittance, void* g_means, void* g_scales, void* g_quats, void* g_density,
-                                 void* g_origins, void* g_directions, const voge_cuda_sums* sums, int32_t* overflow, void* deep) {
+int32_t voge_cuda_trace_backward(const voge_scene* s, const int64_t* offsets, const int32_t* index,
+                                 const void* g_weight, const void* g_depth, const void* g_transmittance, void* g_means,
+                                 void* g_scales, void* g_quats, void* g_density, void* g_origins, void* g_directions,
+                                 const voge_cuda_sums* sums, int32_t* overflow, void* deep) {
   return launch(s->device, s->scalar_size, [&](auto zero) {
     using T = decltype(zero);
     const auto walk = [&](const Gathered<T>& geometry, const Gathered<T>&) {
-      const RowGradients<T> to{offsets, index, static_cast<const T*>(g_weight), static_cast<const T*>(g_depth), static_cast<const T*>(g_transmittance),
+      const RowGradients<T> to{offsets,
+                               index,
+                               static_cast<const T*>(g_weight),
+                               static_cast<const T*>(g_depth),
+                               static_cast<const T*>(g_transmittance),
                                {geometry, static_cast<T*>(g_origins), static_cast<T*>(g_directions)}};
       return walk_rays<T, RowGradientJob>(*s, to, overflow, deep);
     };
-    return gather_gradients<T>(*s, *sums, walk, static_cast<T*>(g_means), static_cast<T*>(g_scales), static_cast<T*>(g_quats),
-                               static_cast<T*>(g_density), nullptr, 0);
+    return gather_gradients<T>(*s, *sums, walk, static_cast<T*>(g_means), static_cast<T*>(g_scales),
+                               static_cast<T*>(g_quats), static_cast<T*>(g_density), nullptr, 0);
   });
 }

@@ -1,11 +1,11 @@
 // Sums of gradients over rays: what each ellipsoid gathers, in any order, or bitwise repeatably.
 #pragma once
 
-#include "walk.cuh"
+#include "dispatch.cuh"
 
 namespace voge {
 
-constexpr int kSums = 16;        // scalars an ellipsoid gathers: PairGradient, density, features as far as there is room
+constexpr int kSums = 16;  // scalars an ellipsoid gathers: PairGradient, density, features as far as there is room
 constexpr int kFewChannels = 4;  // up to here a thread keeps a pixel to itself, beyond a warp shares the work
 
 VOGE_DEVICE void add4(float* to, float a, float b, float c, float d) {
@@ -37,7 +37,9 @@ struct Gathered {
   VOGE_DEVICE void add(int64_t i, T value) const {
     if (round == kPlain) atomicAdd(plain + i, value);
     else if (round == kMeasure) atomicMax(largest + i, __double_as_longlong(fabs(static_cast<double>(value))));
-    else if (value != T(0)) atomicAdd(multiples + i, static_cast<unsigned long long>(__double2ll_rn(static_cast<double>(value) / part(largest[i]))));
+    else if (value != T(0))
+      atomicAdd(multiples + i,
+                static_cast<unsigned long long>(__double2ll_rn(static_cast<double>(value) / part(largest[i]))));
   }
   VOGE_DEVICE void add(int64_t i, T a, T b, T c, T d) const {
     if (round == kPlain) add4(plain + i, a, b, c, d);
@@ -63,8 +65,8 @@ struct RayGradient {
   Vec3<T> origin{0, 0, 0}, direction{0, 0, 0};
 
   // From a hit to its ellipsoid and the ray; `extra` go to the sums after the density.
-  VOGE_DEVICE void spread(const voge_scene& s, const ToGeometry<T>& to, const LocalRay<T>& ray, const Outcome<T>& hit, T g_depth,
-                         const T (&extra)[kFewChannels]) {
+  VOGE_DEVICE void spread(const voge_scene& s, const ToGeometry<T>& to, const LocalRay<T>& ray, const Outcome<T>& hit,
+                          T g_depth, const T (&extra)[kFewChannels]) {
     const Packed<T> e = load_packed(static_cast<const T*>(s.packed), hit.id);
     const Hit<T> at = intersect(e.mean, e.whitening, ray.origin, ray.direction);
     const T g_exponent = hit.g_mass * hit.mass;
@@ -75,7 +77,8 @@ struct RayGradient {
     to.sums.add(row + 8, g.xy, hit.g_mass * exp_fast(at.exponent), extra[0], extra[1]);
     if (extra[2] != T(0) || extra[3] != T(0)) to.sums.add(row + 12, extra[2], extra[3], T(0), T(0));
     if (to.g_origins != nullptr)
-      ray_gradient(at, e.whitening, at.depth + ray.shift, hit.width, g_depth, g_exponent, hit.g_width, origin, direction);
+      ray_gradient(at, e.whitening, at.depth + ray.shift, hit.width, g_depth, g_exponent, hit.g_width, origin,
+                   direction);
   }
 
   VOGE_DEVICE void gather(const ToGeometry<T>& to) {
@@ -94,7 +97,8 @@ struct RayGradient {
 
 // Sums to gradients; features too where they were gathered with the rest.
 template <class T>
-__global__ void finish_kernel(voge_scene s, Gathered<T> sums, T* g_means, T* g_scales, T* g_quats, T* g_density, T* g_features) {
+__global__ void finish_kernel(voge_scene s, Gathered<T> sums, T* g_means, T* g_scales, T* g_quats, T* g_density,
+                              T* g_features) {
   const int64_t n = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (n >= s.count) return;
   T t[kSums];
@@ -114,17 +118,18 @@ __global__ void sum_kernel(int64_t count, Gathered<T> sums, T* out) {
   if (i < count) out[i] = sums.sum(i);
 }
 
-// Gradients to the ellipsoids' parameters from `walk(geometry, features)`, which adds up what rays contribute. Features of
-// more than a few channels, `feature_size` scalars, are added up by themselves.
+// Gradients to the ellipsoids' parameters from `walk(geometry, features)`, which adds up what rays contribute. Features
+// of more than a few channels, `feature_size` scalars, are added up by themselves.
 template <class T, class Walks>
-cudaError_t gather_gradients(const voge_scene& s, const voge_cuda_sums& memory, const Walks& walk, T* g_means, T* g_scales, T* g_quats,
-                             T* g_density, T* g_features, int64_t feature_size) {
+cudaError_t gather_gradients(const voge_scene& s, const voge_cuda_sums& memory, const Walks& walk, T* g_means,
+                             T* g_scales, T* g_quats, T* g_density, T* g_features, int64_t feature_size) {
   if (s.count == 0) return cudaSuccess;
   const cudaStream_t stream = stream_of(s);
   const int64_t size = kSums * s.count;
   using Bits = unsigned long long;
   Bits *const largest = static_cast<Bits*>(memory.largest), *const multiples = static_cast<Bits*>(memory.multiples);
-  Gathered<T> geometry{static_cast<T*>(memory.plain), largest, multiples, kPlain}, features{g_features, largest + size, multiples + size, kPlain};
+  Gathered<T> geometry{static_cast<T*>(memory.plain), largest, multiples, kPlain},
+      features{g_features, largest + size, multiples + size, kPlain};
   cudaError_t error;
   if (largest == nullptr) {
     cudaMemsetAsync(geometry.plain, 0, size * sizeof(T), stream);
@@ -138,7 +143,8 @@ cudaError_t gather_gradients(const voge_scene& s, const voge_cuda_sums& memory, 
     if (error != cudaSuccess) return error;
     geometry.round = features.round = kAccumulate;
     error = walk(geometry, features);
-    if (feature_size > 0) sum_kernel<T><<<blocks_for(feature_size, 256), 256, 0, stream>>>(feature_size, features, g_features);
+    if (feature_size > 0)
+      sum_kernel<T><<<blocks_for(feature_size, 256), 256, 0, stream>>>(feature_size, features, g_features);
   }
   if (error != cudaSuccess) return error;
   finish_kernel<T><<<blocks_for(s.count, 256), 256, 0, stream>>>(s, geometry, g_means, g_scales, g_quats, g_density,

@@ -26,7 +26,9 @@ class OnDevice {
   int before_ = 0, device_ = 0;
 };
 
-inline int32_t code_of(cudaError_t error) { return error == cudaSuccess ? VOGE_OK : kCudaErrors + static_cast<int32_t>(error); }
+inline int32_t code_of(cudaError_t error) {
+  return error == cudaSuccess ? VOGE_OK : kCudaErrors + static_cast<int32_t>(error);
+}
 
 inline cudaStream_t stream_of(const voge_scene& s) { return static_cast<cudaStream_t>(s.stream); }
 

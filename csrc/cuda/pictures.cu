@@ -32,7 +32,9 @@ struct PictureJob {
   }
 
   VOGE_DEVICE PictureJob(const voge_scene& s, const Pictures<T>& to_, int64_t index_, bool valid, T* spare_)
-      : to(to_), index(index_), enough(s.stop_transmittance > 0 ? static_cast<T>(-log(s.stop_transmittance)) : static_cast<T>(INFINITY)),
+      : to(to_),
+        index(index_),
+        enough(s.stop_transmittance > 0 ? static_cast<T>(-log(s.stop_transmittance)) : static_cast<T>(INFINITY)),
         spare(spare_size(s) > 0 ? spare_ : nullptr) {
     if (s.channels <= kFewChannels || !(valid || spare != nullptr)) return;
     for (int64_t c = 0; c < s.channels; ++c) row(s, index, threadIdx.x % 32)[c] = 0;
@@ -120,7 +122,8 @@ struct PictureGradientJob {
       each_lane(mine, [&](int lane) VOGE_INLINED {
         const int64_t of = __shfl_sync(kWholeWarp, id, lane), at = __shfl_sync(kWholeWarp, index, lane);
         T part = 0;
-        for (int64_t c = threadIdx.x % 32; c < s.channels; c += 32) part += to.g_image[at * s.channels + c] * features[of * s.channels + c];
+        for (int64_t c = threadIdx.x % 32; c < s.channels; c += 32)
+          part += to.g_image[at * s.channels + c] * features[of * s.channels + c];
         part = warp_sum(part);
         if (threadIdx.x % 32 == lane) g += part;
       });
@@ -135,13 +138,12 @@ struct PictureGradientJob {
       to_ray.spread(s, to.geometry, ray, hit, hit.g_depth + g_distance * hit.weight, extra);
     }
     if (s.channels <= kFewChannels) return;
-    {
-      each_lane(hit.done, [&](int lane) VOGE_INLINED {
-        const int64_t of = __shfl_sync(kWholeWarp, hit.id, lane), at = __shfl_sync(kWholeWarp, index, lane);
-        const T weight = __shfl_sync(kWholeWarp, hit.weight, lane);
-        for (int64_t c = threadIdx.x % 32; c < s.channels; c += 32) to.features.add(of * s.channels + c, weight * to.g_image[at * s.channels + c]);
-      });
-    }
+    each_lane(hit.done, [&](int lane) VOGE_INLINED {
+      const int64_t of = __shfl_sync(kWholeWarp, hit.id, lane), at = __shfl_sync(kWholeWarp, index, lane);
+      const T weight = __shfl_sync(kWholeWarp, hit.weight, lane);
+      for (int64_t c = threadIdx.x % 32; c < s.channels; c += 32)
+        to.features.add(of * s.channels + c, weight * to.g_image[at * s.channels + c]);
+    });
   }
 
   VOGE_DEVICE void gather() { to_ray.gather(to.geometry); }
@@ -153,25 +155,31 @@ struct PictureGradientJob {
 
 using namespace voge;
 
-int32_t voge_cuda_render(const voge_scene* s, void* image, void* transmittance, void* depth, int32_t* overflow, void* deep) {
+int32_t voge_cuda_render(const voge_scene* s, void* image, void* transmittance, void* depth, int32_t* overflow,
+                         void* deep) {
   return launch(s->device, s->scalar_size, [&](auto zero) {
     using T = decltype(zero);
-    return walk_rays<T, PictureJob>(*s, {static_cast<T*>(image), static_cast<T*>(transmittance), static_cast<T*>(depth)}, overflow, deep);
+    return walk_rays<T, PictureJob>(
+        *s, {static_cast<T*>(image), static_cast<T*>(transmittance), static_cast<T*>(depth)}, overflow, deep);
   });
 }
 
-int32_t voge_cuda_render_backward(const voge_scene* s, const void* g_image, const void* g_transmittance, const void* g_depth,
-                                  void* g_means, void* g_scales, void* g_quats, void* g_density, void* g_features, void* g_origins,
-                                  void* g_directions, const voge_cuda_sums* sums, int32_t* overflow, void* deep) {
+int32_t voge_cuda_render_backward(const voge_scene* s, const void* g_image, const void* g_transmittance,
+                                  const void* g_depth, void* g_means, void* g_scales, void* g_quats, void* g_density,
+                                  void* g_features, void* g_origins, void* g_directions, const voge_cuda_sums* sums,
+                                  int32_t* overflow, void* deep) {
   return launch(s->device, s->scalar_size, [&](auto zero) {
     using T = decltype(zero);
     const auto walk = [&](const Gathered<T>& geometry, const Gathered<T>& features) {
-      const PictureGradients<T> to{static_cast<const T*>(g_image), static_cast<const T*>(g_transmittance), static_cast<const T*>(g_depth),
-                                   {geometry, static_cast<T*>(g_origins), static_cast<T*>(g_directions)}, features};
+      const PictureGradients<T> to{static_cast<const T*>(g_image),
+                                   static_cast<const T*>(g_transmittance),
+                                   static_cast<const T*>(g_depth),
+                                   {geometry, static_cast<T*>(g_origins), static_cast<T*>(g_directions)},
+                                   features};
       return walk_rays<T, PictureGradientJob>(*s, to, overflow, deep);
     };
-    return gather_gradients<T>(*s, *sums, walk, static_cast<T*>(g_means), static_cast<T*>(g_scales), static_cast<T*>(g_quats),
-                               static_cast<T*>(g_density), static_cast<T*>(g_features),
+    return gather_gradients<T>(*s, *sums, walk, static_cast<T*>(g_means), static_cast<T*>(g_scales),
+                               static_cast<T*>(g_quats), static_cast<T*>(g_density), static_cast<T*>(g_features),
                                s->channels > kFewChannels ? s->count * s->channels : 0);
   });
 }

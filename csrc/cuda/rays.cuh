@@ -80,7 +80,8 @@ struct Beam {
     direction = {mean(ray.direction.x), mean(ray.direction.y), mean(ray.direction.z)};
     direction = (1 / length_of(direction)) * direction;
     shift = mean(ray.shift), shift_range = warp_max(valid ? fabsf(ray.shift - shift) : 0.0f);
-    const auto from = [&](float v) VOGE_INLINED { return __shfl_sync(kWholeWarp, v, corner) - __shfl_sync(kWholeWarp, v, 0); };
+    const auto from = [&](float v)
+                          VOGE_INLINED { return __shfl_sync(kWholeWarp, v, corner) - __shfl_sync(kWholeWarp, v, 0); };
     Vec3<float> row{from(ray.origin.x), from(ray.origin.y), from(ray.origin.z)};
     row = row - dot(row, direction) * direction;
     if (!(dot(row, row) > 1e-30f)) row = fabsf(direction.x) < 0.8f ? Vec3<float>{1, 0, 0} : Vec3<float>{0, 1, 0};
@@ -121,8 +122,13 @@ struct WarpLists {
   int lane;
 
   VOGE_DEVICE WarpLists(const voge_scene& s_, const LocalRay<float>& ray_, const Beam& beam_, char* memory, int lane_)
-      : s(s_), ray(ray_), beam(beam_), rows(reinterpret_cast<float4*>(memory)),
-        edges(reinterpret_cast<float*>(memory + 32 * kRow * sizeof(float))), ids(reinterpret_cast<int32_t*>(edges + 32)), lane(lane_) {}
+      : s(s_),
+        ray(ray_),
+        beam(beam_),
+        rows(reinterpret_cast<float4*>(memory)),
+        edges(reinterpret_cast<float*>(memory + 32 * kRow * sizeof(float))),
+        ids(reinterpret_cast<int32_t*>(edges + 32)),
+        lane(lane_) {}
 
   static VOGE_DEVICE bool any(bool value) { return __any_sync(kWholeWarp, value); }
 
@@ -153,10 +159,12 @@ struct WarpLists {
     bool kept = base + lane < count;
     if (kept) {
       id = s.tile_members[i];
-      const float4* p = reinterpret_cast<const float4*>(static_cast<const float*>(s.packed) + kRow * static_cast<int64_t>(id));
+      const float4* p =
+          reinterpret_cast<const float4*>(static_cast<const float*>(s.packed) + kRow * static_cast<int64_t>(id));
 #pragma unroll
       for (int k = 0; k < 4; ++k) row[k] = __ldg(p + k);
-      const float nearest = static_cast<const float*>(s.tile_nearest)[i], farthest = static_cast<const float*>(s.tile_farthest)[i];
+      const float nearest = static_cast<const float*>(s.tile_nearest)[i],
+                  farthest = static_cast<const float*>(s.tile_farthest)[i];
       edge = from_back ? farthest : nearest;
       kept = beam.meets(unpacked(row[0], row[1], row[2], row[3]), nearest, farthest);
     }

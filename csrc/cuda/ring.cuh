@@ -59,8 +59,9 @@ VOGE_DEVICE double as_scalar(int32_t id, double) { return id; }
 VOGE_DEVICE int32_t as_id(float v) { return __float_as_int(v); }
 VOGE_DEVICE int32_t as_id(double v) { return static_cast<int32_t>(v); }
 
-// Half widths and masses over lengths of the nested boxes, the inner first; without boxes (kExact false) the only event of a
-// hit is its depth. Streams in the order of a hit's events: begin of the outer box, ..., of the inner, end of the inner, ...
+// Half widths and masses over lengths of the nested boxes, the inner first; without boxes (kExact false) the only event
+// of a hit is its depth. Streams in the order of a hit's events: begin of the outer box, ..., of the inner, end of the
+// inner, ...
 template <class T, int kBoxes, bool kExact>
 struct Boxes {
   static constexpr bool kOnlyDepth = !kExact;
@@ -96,7 +97,8 @@ struct Ring : Boxes<T, kBoxes, kExact> {
   using Base::kStreams;
   static constexpr int kPlaces = kSlots < 16 ? 16 : 32;  // of a stream
   static constexpr unsigned kPlaceMask = 0x01010101u * (kPlaces - 1);
-  static_assert(kSlots < kPlaces && kStreams <= 4, "a stream's places differ from one another, and four streams' fit one number");
+  static_assert(kSlots < kPlaces && kStreams <= 4,
+                "a stream's places differ from one another, and four streams' fit one number");
 
   T* fields;
   uint8_t* order;          // [place in the stream][lane][stream]: slots
@@ -124,7 +126,9 @@ struct Ring : Boxes<T, kBoxes, kExact> {
   static VOGE_DEVICE int boxes() { return kBoxes; }
   VOGE_DEVICE T& at(int field, int slot) const { return fields[(field * kSlots + slot) * 32 + lane]; }
   VOGE_DEVICE int32_t id(int slot) const { return as_id(at(kId, slot)); }
-  VOGE_DEVICE T& inner_lit(bool backward, int box, int slot) const { return at((backward ? kBackwardFields : kForwardFields) + box, slot); }
+  VOGE_DEVICE T& inner_lit(bool backward, int box, int slot) const {
+    return at((backward ? kBackwardFields : kForwardFields) + box, slot);
+  }
   VOGE_DEVICE T& inner_rest(int box, int slot) const { return at(kBackwardFields + kBoxes - 1 + box, slot); }
   static VOGE_DEVICE bool begins(int stream) { return kExact && stream < kBoxes; }
   static VOGE_DEVICE int box_of(int stream) { return begins(stream) ? kBoxes - 1 - stream : stream - kBoxes; }

@@ -10,7 +10,9 @@ VOGE_DEVICE uint32_t ordered(float t) {
   const uint32_t bits = __float_as_uint(t);
   return bits ^ ((bits >> 31) ? 0xffffffffu : 0x80000000u);
 }
-VOGE_DEVICE float unordered(uint32_t bits) { return __uint_as_float(bits ^ ((bits >> 31) ? 0x80000000u : 0xffffffffu)); }
+VOGE_DEVICE float unordered(uint32_t bits) {
+  return __uint_as_float(bits ^ ((bits >> 31) ? 0x80000000u : 0xffffffffu));
+}
 
 // Events in order of time, then of what they are: one unsigned number for float, a pair for double.
 struct DoubleKey {
@@ -77,7 +79,11 @@ struct Roll : Boxes<T, kMaxBoxes, kExact> {
   }
 
   VOGE_DEVICE Roll(char* memory, int capacity_, int boxes_, int lane_, bool backward, T least, T most)
-      : Base(boxes_, least, most), keys(reinterpret_cast<Key*>(memory)), capacity(capacity_), given_boxes(kExact ? boxes_ : 1), lane(lane_) {
+      : Base(boxes_, least, most),
+        keys(reinterpret_cast<Key*>(memory)),
+        capacity(capacity_),
+        given_boxes(kExact ? boxes_ : 1),
+        lane(lane_) {
     const size_t events = 2 * boxes_ * static_cast<size_t>(capacity);
     lits = reinterpret_cast<double*>(keys + power_of_two(events)), insides = lits + events;
     jumps = reinterpret_cast<T*>(backward ? insides + events : insides);
@@ -104,7 +110,8 @@ struct Roll : Boxes<T, kMaxBoxes, kExact> {
     const unsigned votes = __ballot_sync(0xffffffffu, mine);
     const int slot = count + __popc(votes & ((1u << lane) - 1));
     if (count + __popc(votes) > capacity) return false;
-    if (mine) at(kDepth, slot) = depth, at(kWidth, slot) = width, at(kRate, slot) = rate, at(kId, slot) = as_scalar(id, T());
+    if (mine)
+      at(kDepth, slot) = depth, at(kWidth, slot) = width, at(kRate, slot) = rate, at(kId, slot) = as_scalar(id, T());
     count += __popc(votes);
     return true;
   }
@@ -114,7 +121,8 @@ struct Roll : Boxes<T, kMaxBoxes, kExact> {
     __syncwarp();
     const int size = power_of_two(count);
     for (int k = lane; k < size; k += 32)
-      keys[k] = k < count ? EventKey<T>::make(at(kDepth, k), k) : EventKey<T>::make(static_cast<T>(INFINITY), 0xffffffffu);
+      keys[k] =
+          k < count ? EventKey<T>::make(at(kDepth, k), k) : EventKey<T>::make(static_cast<T>(INFINITY), 0xffffffffu);
     warp_sort(keys, size, lane);
   }
   VOGE_DEVICE int slot_in_order(int k) const { return static_cast<int>(EventKey<T>::code(keys[k])); }

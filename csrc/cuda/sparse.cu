@@ -35,7 +35,8 @@ __global__ void dot_kernel(int64_t rays, int64_t channels, const int64_t* offset
   if (ray >= rays) return;
   for (int64_t e = offsets[ray]; e < offsets[ray + 1]; ++e) {
     T sum = 0;
-    for (int64_t c = threadIdx.x % 32; c < channels; c += 32) sum += image[ray * channels + c] * attributes[index[e] * channels + c];
+    for (int64_t c = threadIdx.x % 32; c < channels; c += 32)
+      sum += image[ray * channels + c] * attributes[index[e] * channels + c];
     for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
     if (threadIdx.x % 32 == 0) out[e] = sum;
   }

@@ -22,7 +22,8 @@ VOGE_DEVICE Outcome<T> outcome_of(const R& ring, int slot) {
   out.done = true, out.id = ring.id(slot), out.weight = ring.at(kWeight, slot);
   out.depth = ring.at(kDepth, slot), out.width = ring.at(kWidth, slot), out.mass = ring.at(kRate, slot) * out.width;
   if constexpr (kBackward)
-    out.g_mass = ring.at(kToMass, slot), out.g_depth = ring.at(kPullDepth, slot), out.g_width = ring.at(kPullWidth, slot);
+    out.g_mass = ring.at(kToMass, slot), out.g_depth = ring.at(kPullDepth, slot),
+    out.g_width = ring.at(kPullWidth, slot);
   return out;
 }
 
@@ -30,7 +31,8 @@ VOGE_DEVICE Outcome<T> outcome_of(const R& ring, int slot) {
 template <class R, class T>
 VOGE_DEVICE T optical_depth(const R& ring, T depth, T width, T rate) {
   const T reach = ring.outer * width;
-  if (depth - reach > ring.least && depth + reach < ring.most) return rate * width;  // edges far away have too few digits
+  if (depth - reach > ring.least && depth + reach < ring.most)
+    return rate * width;  // edges far away have too few digits
   T sum = 0;
 #pragma unroll
   for (int i = 0; i <= R::kInner; ++i)
@@ -90,7 +92,8 @@ struct ExactBackward {
   T behind = 0, lost = 0;        // optical depth behind
   T radiance;                    // R: what of the loss comes from behind
 
-  VOGE_DEVICE ExactBackward(T blocked_, T g_transmittance) : blocked(blocked_), radiance(exp_fast(-blocked_) * g_transmittance) {}
+  VOGE_DEVICE ExactBackward(T blocked_, T g_transmittance)
+      : blocked(blocked_), radiance(exp_fast(-blocked_) * g_transmittance) {}
 
   template <class R>
   VOGE_DEVICE int step(R& ring, int stream, T t) {
@@ -203,15 +206,18 @@ VOGE_DEVICE T paper_transmittance_at(const R& ring, int count, T depth) {
 template <class T, class R>
 VOGE_DEVICE void paper_forward(const R& ring, int count, int begin, int stride) {
   for (int k = begin; k < count; k += stride)
-    ring.at(kWeight, k) = ring.at(kRate, k) * ring.at(kWidth, k) * paper_transmittance_at<T>(ring, count, ring.at(kDepth, k));
+    ring.at(kWeight, k) =
+        ring.at(kRate, k) * ring.at(kWidth, k) * paper_transmittance_at<T>(ring, count, ring.at(kDepth, k));
 }
 
 template <class T, class R>
 VOGE_DEVICE void paper_backward(const R& ring, int count, T blocked, T g_transmittance, int begin, int stride) {
   for (int k = begin; k < count; k += stride) {
-    const T depth = ring.at(kDepth, k), width = ring.at(kWidth, k), mass = ring.at(kRate, k) * width, g = ring.at(kG, k);
+    const T depth = ring.at(kDepth, k), width = ring.at(kWidth, k), mass = ring.at(kRate, k) * width,
+            g = ring.at(kG, k);
     const T mine = -g * ring.at(kWeight, k), density = T(0.3989422804014327);
-    T g_depth = 0, g_width = 0, g_mass = g * paper_transmittance_at<T>(ring, count, depth) - g_transmittance * exp_fast(-blocked);
+    T g_depth = 0, g_width = 0,
+      g_mass = g * paper_transmittance_at<T>(ring, count, depth) - g_transmittance * exp_fast(-blocked);
     for (int j = 0; j < count; ++j) {
       const T other_width = ring.at(kWidth, j), other = -ring.at(kG, j) * ring.at(kWeight, j);
       const T z = (depth - ring.at(kDepth, j)) / other_width, back = (ring.at(kDepth, j) - depth) / width;

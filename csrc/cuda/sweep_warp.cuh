@@ -1,5 +1,5 @@
-// `exact` for a warp that has all events of one ray in order: the sums of sweep.cuh as sums over lanes, in double precision.
-// From the back as from the front, events count along the walk; boxes then begin at their far ends.
+// `exact` for a warp that has all events of one ray in order: the sums of sweep.cuh as sums over lanes, in double
+// precision. From the back as from the front, events count along the walk; boxes then begin at their far ends.
 #pragma once
 
 #include "sweep.cuh"
@@ -78,7 +78,8 @@ VOGE_DEVICE void exact_forward(const R& roll) {
   for (int k = roll.lane; k < roll.count; k += 32) {
     double weight = 0;
     for (int box = 0; box < roll.boxes(); ++box)
-      weight += roll.at(kRate, k) * roll.of_box(roll.share, box) * (roll.lit(k, roll.end_of(box)) - roll.lit(k, roll.begin_of(box)));
+      weight += roll.at(kRate, k) * roll.of_box(roll.share, box) *
+                (roll.lit(k, roll.end_of(box)) - roll.lit(k, roll.begin_of(box)));
     roll.at(kWeight, k) = static_cast<T>(weight);
   }
   __syncwarp();
@@ -86,7 +87,8 @@ VOGE_DEVICE void exact_forward(const R& roll) {
 
 template <class T, class R>
 VOGE_DEVICE void exact_backward(const R& roll, T blocked, T g_transmittance) {
-  double rate = 0, pull = 0, behind = 0, lit = 0, radiance = exp(-static_cast<double>(blocked)) * g_transmittance, rest = 0;
+  double rate = 0, pull = 0, behind = 0, lit = 0, radiance = exp(-static_cast<double>(blocked)) * g_transmittance,
+         rest = 0;
   for (int base = 0; base < roll.total; base += 32 * kEach) {
     const Stretch<T> events(roll, base + roll.lane * kEach);
     T g[kEach];
@@ -126,7 +128,8 @@ VOGE_DEVICE void exact_backward(const R& roll, T blocked, T g_transmittance) {
       seen += light[e], from += want[e] * light[e], integral += second[e];
       if (events.hit[e] < 0) continue;
       const bool cut = events.time[e] <= roll.least || events.time[e] >= roll.most;
-      roll.jump(events.hit[e], events.stream[e]) = cut ? T(0) : static_cast<T>(fabs(events.change[e]) * (g[e] * at[e] - from));
+      roll.jump(events.hit[e], events.stream[e]) =
+          cut ? T(0) : static_cast<T>(fabs(events.change[e]) * (g[e] * at[e] - from));
       roll.lit(events.hit[e], events.stream[e]) = seen;
       roll.inside(events.hit[e], events.stream[e]) = g[e] * seen - integral;
     }

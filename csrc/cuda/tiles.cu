@@ -43,7 +43,8 @@ __global__ void cone_kernel(voge_scene s, int64_t tiles, Cone* cones) {
   Vec3<double> origin{0, 0, 0}, axis{0, 0, 0};
   double rays = 0, spread2 = 0, cosine = 1, start = -INFINITY;
   each([&](int64_t ray) {
-    origin = origin + widened(point_at<T>(s.origins, ray)), axis = axis + widened(point_at<T>(s.directions, ray)), rays += 1;
+    origin = origin + widened(point_at<T>(s.origins, ray)), axis = axis + widened(point_at<T>(s.directions, ray)),
+    rays += 1;
   });
   rays = warp_sum(rays);
   origin = (1 / rays) * Vec3<double>{warp_sum(origin.x), warp_sum(origin.y), warp_sum(origin.z)};
@@ -82,7 +83,8 @@ __device__ void visit_tiles(const voge_scene& s, const Cone* cones, int64_t item
     return;
   }
   const int64_t view = item / s.count;
-  for_each_tile<T>(s, columns, pixel_map<T>(s, view), item % s.count, [&](int64_t tile) { visit(view * per_view + tile); });
+  for_each_tile<T>(s, columns, pixel_map<T>(s, view), item % s.count,
+                   [&](int64_t tile) { visit(view * per_view + tile); });
 }
 int64_t item_count(const voge_scene& s) { return (s.viewmats != nullptr ? s.views : 1) * s.count; }
 
@@ -101,12 +103,14 @@ struct Extent {
 };
 
 template <class T>
-__global__ void count_kernel(const __grid_constant__ voge_scene s, const Cone* cones, int64_t items, int64_t* of_items, int64_t* of_tiles,
-                             Extent* extent) {
+__global__ void count_kernel(const __grid_constant__ voge_scene s, const Cone* cones, int64_t items, int64_t* of_items,
+                             int64_t* of_tiles, Extent* extent) {
   const int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   int64_t count = 0;
   if (item < items) {
-    visit_tiles<T>(s, cones, item, [&](int64_t tile) { ++count, atomicAdd(reinterpret_cast<unsigned long long*>(of_tiles + tile), 1ull); });
+    visit_tiles<T>(s, cones, item, [&](int64_t tile) {
+      ++count, atomicAdd(reinterpret_cast<unsigned long long*>(of_tiles + tile), 1ull);
+    });
     of_items[item] = count;
   }
   __shared__ uint32_t box[6];
@@ -116,7 +120,8 @@ __global__ void count_kernel(const __grid_constant__ voge_scene s, const Cone* c
   const T parts[3] = {m.x, m.y, m.z};
   for (int i = 0; i < 3; ++i) {
     const uint32_t at = ordered(static_cast<float>(parts[i]));
-    const uint32_t least = __reduce_min_sync(0xffffffffu, count > 0 ? at : 0xffffffffu), most = __reduce_max_sync(0xffffffffu, count > 0 ? at : 0);
+    const uint32_t least = __reduce_min_sync(0xffffffffu, count > 0 ? at : 0xffffffffu),
+                   most = __reduce_max_sync(0xffffffffu, count > 0 ? at : 0);
     if (threadIdx.x % 32 == 0) atomicMin(box + i, least), atomicMax(box + 3 + i, most);
   }
   __syncthreads();
@@ -129,8 +134,8 @@ __global__ void reset_kernel(Extent* extent) { extent->bound[threadIdx.x] = thre
 // Entries item by item: the tile in the high bits, below it how far along the tile's axis the centre lies, as finely as
 // the bits allow. The order within a tile need only be nearly right; equal keys stay in the items' order.
 template <class T>
-__global__ void fill_kernel(const __grid_constant__ voge_scene s, const Cone* cones, int64_t items, const int64_t* ends, const Extent* extent,
-                            int depth_bits, int64_t entries, uint32_t* keys, int32_t* ids) {
+__global__ void fill_kernel(const __grid_constant__ voge_scene s, const Cone* cones, int64_t items, const int64_t* ends,
+                            const Extent* extent, int depth_bits, int64_t entries, uint32_t* keys, int32_t* ids) {
   const int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (item >= items) return;
   int64_t place = item > 0 ? ends[item - 1] : 0;
@@ -148,15 +153,18 @@ __global__ void fill_kernel(const __grid_constant__ voge_scene s, const Cone* co
     const double along = 0.5 + 0.5 * dot(offset, cones[tile].axis) / reach;
     const double steps = static_cast<double>((uint64_t{1} << depth_bits) - 1);
     const uint64_t depth = static_cast<uint64_t>(fmin(fmax(along, 0.0), 1.0) * steps);
-    if (place < entries) keys[place] = static_cast<uint32_t>(static_cast<uint64_t>(tile) << depth_bits | depth), ids[place] = static_cast<int32_t>(n);
+    if (place < entries)
+      keys[place] = static_cast<uint32_t>(static_cast<uint64_t>(tile) << depth_bits | depth),
+      ids[place] = static_cast<int32_t>(n);
     ++place;
   });
 }
 
-// A warp a tile: no event of a member or of a later one is nearer than `nearest`, none of it or of an earlier one farther
-// than `farthest`.
+// A warp a tile: no event of a member or of a later one is nearer than `nearest`, none of it or of an earlier one
+// farther than `farthest`.
 template <class T>
-__global__ void bounds_kernel(const __grid_constant__ voge_scene s, int64_t tiles, const Cone* cones, const int32_t* members, T* nearest, T* farthest) {
+__global__ void bounds_kernel(const __grid_constant__ voge_scene s, int64_t tiles, const Cone* cones,
+                              const int32_t* members, T* nearest, T* farthest) {
   const int64_t tile = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
   if (tile >= tiles) return;
   const int lane = threadIdx.x % 32;
@@ -243,7 +251,8 @@ struct Sorting {
   size_t temporary_bytes = 0;
 
   Sorting(int64_t entries, void* memory) : parts{static_cast<char*>(memory)} {
-    keys = parts.take<uint32_t>(entries), sorted_keys = parts.take<uint32_t>(entries), ids = parts.take<int32_t>(entries);
+    keys = parts.take<uint32_t>(entries), sorted_keys = parts.take<uint32_t>(entries),
+    ids = parts.take<int32_t>(entries);
     cub::DeviceRadixSort::SortPairs(nullptr, temporary_bytes, keys, sorted_keys, ids, ids, entries);
     temporary = parts.take<char>(temporary_bytes);
   }
@@ -267,15 +276,19 @@ int32_t voge_cuda_tile_offsets(const voge_scene* s, int64_t* offsets, int64_t* l
     make_cones<T>(*s, scratch.cones);
     reset_kernel<<<1, 6, 0, stream>>>(scratch.extent);
     if (items > 0)
-      count_kernel<T><<<blocks_for(items, 256), 256, 0, stream>>>(*s, scratch.cones, items, scratch.ends, offsets + 1, scratch.extent);
-    cudaError_t error = cub::DeviceReduce::Max(scratch.temporary, scratch.temporary_bytes, offsets + 1, longest, tiles, stream);
-    if (error == cudaSuccess) error = cub::DeviceScan::InclusiveSum(scratch.temporary, scratch.temporary_bytes, offsets + 1, offsets + 1, tiles, stream);
+      count_kernel<T><<<blocks_for(items, 256), 256, 0, stream>>>(*s, scratch.cones, items, scratch.ends, offsets + 1,
+                                                                  scratch.extent);
+    cudaError_t error =
+        cub::DeviceReduce::Max(scratch.temporary, scratch.temporary_bytes, offsets + 1, longest, tiles, stream);
+    if (error == cudaSuccess)
+      error = cub::DeviceScan::InclusiveSum(scratch.temporary, scratch.temporary_bytes, offsets + 1, offsets + 1, tiles,
+                                            stream);
     return error;
   });
 }
 
-int32_t voge_cuda_tile_members(const voge_scene* s, int64_t entries, int32_t* members, void* nearest, void* farthest, void* counted,
-                               void* memory) {
+int32_t voge_cuda_tile_members(const voge_scene* s, int64_t entries, int32_t* members, void* nearest, void* farthest,
+                               void* counted, void* memory) {
   return launch(s->device, s->scalar_size, [&](auto zero) {
     using T = decltype(zero);
     if (entries == 0) return cudaSuccess;
@@ -284,15 +297,19 @@ int32_t voge_cuda_tile_members(const voge_scene* s, int64_t entries, int32_t* me
     const int64_t tiles = tile_count(*s), items = item_count(*s);
     const cudaStream_t stream = stream_of(*s);
     const int bits = tile_bits(tiles);
-    cudaError_t error = cub::DeviceScan::InclusiveSum(found.temporary, found.temporary_bytes, found.ends, found.ends, items, stream);
+    cudaError_t error =
+        cub::DeviceScan::InclusiveSum(found.temporary, found.temporary_bytes, found.ends, found.ends, items, stream);
     if (error != cudaSuccess) return error;
     // Of entries that the caller has set aside some may be left: theirs is the last place, and no ellipsoid.
     cudaMemsetAsync(scratch.keys, 0xff, entries * sizeof(uint32_t), stream);
     cudaMemsetAsync(scratch.ids, 0, entries * sizeof(int32_t), stream);
-    fill_kernel<T><<<blocks_for(items, 128), 128, 0, stream>>>(*s, found.cones, items, found.ends, found.extent, 32 - bits, entries, scratch.keys, scratch.ids);
-    error = cub::DeviceRadixSort::SortPairs(scratch.temporary, scratch.temporary_bytes, scratch.keys, scratch.sorted_keys, scratch.ids, members, entries, 0, 32, stream);
+    fill_kernel<T><<<blocks_for(items, 128), 128, 0, stream>>>(*s, found.cones, items, found.ends, found.extent,
+                                                               32 - bits, entries, scratch.keys, scratch.ids);
+    error = cub::DeviceRadixSort::SortPairs(scratch.temporary, scratch.temporary_bytes, scratch.keys,
+                                            scratch.sorted_keys, scratch.ids, members, entries, 0, 32, stream);
     if (error != cudaSuccess) return error;
-    bounds_kernel<T><<<blocks_for(tiles, 8), 256, 0, stream>>>(*s, tiles, found.cones, members, static_cast<T*>(nearest), static_cast<T*>(farthest));
+    bounds_kernel<T><<<blocks_for(tiles, 8), 256, 0, stream>>>(*s, tiles, found.cones, members,
+                                                               static_cast<T*>(nearest), static_cast<T*>(farthest));
     return cudaSuccess;
   });
 }

@@ -1,21 +1,14 @@
 // Rays from their tiles' lists to what a job makes of their hits.
 //
-// In large images 32 rays of a tile walk side by side, a thread a ray, with a few hits each in shared memory (Walk). Where a
-// ray has more hits at work at once than fit, and where there are too few rays to keep a GPU busy so, a warp takes a single ray
-// and all its hits at once (WarpWalk), in shared memory or, if they are very many, in global memory.
+// In large images 32 rays of a tile walk side by side, a thread a ray, with a few hits each in shared memory (Walk).
+// Where a ray has more hits at work at once than fit, and where there are too few rays to keep a GPU busy so, a warp
+// takes a single ray and all its hits at once (WarpWalk), in shared memory or, if they are very many, in global memory.
 #pragma once
 
-#include "launch.cuh"
 #include "rays.cuh"
 #include "sweep_warp.cuh"
 
 namespace voge {
-
-// Rays that a kernel leaves to the next one: [0] how many, then their numbers.
-struct Overflow {
-  int32_t* list;
-  VOGE_DEVICE void add(int64_t ray) const { list[1 + static_cast<int64_t>(atomicAdd(list, 1))] = static_cast<int32_t>(ray); }
-};
 
 VOGE_DEVICE float reciprocal_root(float v) { return rsqrtf(v); }
 VOGE_DEVICE double reciprocal_root(double v) { return rsqrt(v); }
@@ -71,9 +64,16 @@ struct Walk {
   bool alive, fits = true;
   Sum<T> blocked;  // optical depth of the hits between the bounds
 
-  VOGE_DEVICE Walk(const voge_scene& s_, const LocalRay<T>& ray_, const WarpLists& lists_, Job& job_, char* memory, bool valid_)
-      : s(s_), ray(ray_), lists(lists_), job(job_), bounds(s_, ray_.shift),
-        ring(memory, lists_.lane, kBackward, bounds.least(kBackward), bounds.most(kBackward)), valid(valid_), alive(valid_) {}
+  VOGE_DEVICE Walk(const voge_scene& s_, const LocalRay<T>& ray_, const WarpLists& lists_, Job& job_, char* memory,
+                   bool valid_)
+      : s(s_),
+        ray(ray_),
+        lists(lists_),
+        job(job_),
+        bounds(s_, ray_.shift),
+        ring(memory, lists_.lane, kBackward, bounds.least(kBackward), bounds.most(kBackward)),
+        valid(valid_),
+        alive(valid_) {}
 
   VOGE_DEVICE void run() {
     if constexpr (kBackward) {
@@ -218,7 +218,8 @@ struct WarpWalk {
       const T bound = static_cast<const T*>(s.tile_nearest)[base + 32] - ray.shift;
       T passed = 0;
       for (int k = lane; k < roll.count; k += 32)
-        if (roll.at(kDepth, k) + roll.outer * roll.at(kWidth, k) < bound) passed += roll.at(kRate, k) * roll.at(kWidth, k);
+        if (roll.at(kDepth, k) + roll.outer * roll.at(kWidth, k) < bound)
+          passed += roll.at(kRate, k) * roll.at(kWidth, k);
       if (warp_sum(passed) > job.enough) break;
     }
     __syncwarp();
@@ -263,137 +264,5 @@ struct WarpWalk {
     }
   }
 };
-
-constexpr int kFewBoxes = 2;  // as many as Walk is compiled for
-constexpr int kSlots = 15;    // hits at work on one of its rays: fewer leave room for more warps
-
-template <class Job, bool kExact>
-using TileRing = Ring<float, kFewBoxes, kSlots, kExact>;
-
-// 32 rays of a tile, a block.
-template <class Job, bool kExact>
-__global__ void __launch_bounds__(32) tile_kernel(const __grid_constant__ voge_scene s, const __grid_constant__ typename Job::Arguments arguments,
-                                                  Overflow later, int parts) {
-  extern __shared__ __align__(16) char shared[];
-  const Grid grid(s);
-  const int lane = threadIdx.x;
-  const int64_t tile = blockIdx.x / parts, view = tile / grid.per_view, within = tile % grid.per_view;
-  const int64_t top = within / grid.columns * s.tile_height, left = within % grid.columns * s.tile_width;
-  const int64_t i = blockIdx.x % parts * 32 + lane;
-  const int64_t y = top + i / s.tile_width, x = left + i % s.tile_width;
-  const bool valid = i < s.tile_height * s.tile_width && y < s.height && x < s.width;
-  const int64_t index = (view * s.height + (valid ? y : top)) * s.width + (valid ? x : left);
-  const LocalRay<float> ray(s, index, tile);
-  const Beam beam(ray, valid, min(s.tile_width, 32) - 1);
-  const WarpLists lists(s, ray, beam, shared, lane);
-  constexpr size_t kHits = WarpLists::kBytes, kSpare = kHits + TileRing<Job, kExact>::bytes(Job::kBackward);
-  Job job(s, arguments, index, valid, reinterpret_cast<float*>(shared + kSpare));
-  Walk<TileRing<Job, kExact>, Job> walk(s, ray, lists, job, shared + kHits, valid);
-  walk.run();
-  if (valid && !walk.fits) later.add(index);
-}
-
-// The listed rays, or all of them (null), in turns; each block with its part of `deep` memory, or shared memory (null).
-template <class T, class Job>
-__global__ void __launch_bounds__(32) ray_kernel(const __grid_constant__ voge_scene s, const __grid_constant__ typename Job::Arguments arguments,
-                                                 const int32_t* listed, Overflow later, char* deep, int capacity) {
-  extern __shared__ __align__(16) char shared[];
-  const Grid grid(s);
-  char* const memory = deep != nullptr ? deep + blockIdx.x * Roll<T, true>::bytes(capacity, Job::kBackward, s.boxes) : shared;
-  const int64_t count = listed != nullptr ? listed[0] : s.views * s.height * s.width;
-  for (int64_t i = blockIdx.x; i < count; i += gridDim.x) {
-    const int64_t index = listed != nullptr ? listed[1 + i] : i;
-    const LocalRay<T> ray(s, index, grid.tile_of(s, index));
-    Job job(s, arguments, index, true, nullptr);
-    __syncwarp();
-    bool fits;
-    if (s.aggregation == VOGE_EXACT) fits = WarpWalk<T, true, Job>(s, ray, job, memory, capacity).run();
-    else fits = WarpWalk<T, false, Job>(s, ray, job, memory, capacity).run();
-    if (!fits && threadIdx.x == 0) later.add(index);
-    __syncwarp();
-  }
-}
-
-// What a warp has for one ray: events in shared memory, few that many warps fit or more, or those of the longest list in
-// global memory for as many rays at once as 32 MiB and 32 bytes a ray of the image hold.
-enum Size { kSmall, kLarge, kDeep };
-
-template <class T, class Job>
-struct Room {
-  static constexpr int kWarps = 16;  // a processor's, at most
-  int capacity, blocks;
-  bool last;  // no ray needs more
-  size_t shared;
-
-  Room(const voge_scene& s, Size size) {
-    const int64_t rays = s.views * s.height * s.width, longest = s.longest_list > 0 ? s.longest_list : 1;
-    int processors = 1;
-    cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, s.device);
-    int64_t most = static_cast<int64_t>(processors) * kWarps;
-    const int64_t events = (size == kSmall ? 512 : 4096) / static_cast<int>(sizeof(T) / 4), hits = events / (2 * s.boxes);
-    last = size == kDeep || longest <= hits;
-    capacity = static_cast<int>(last ? longest : hits);
-    if (size == kDeep) {
-      const int64_t budget = ((int64_t{32} << 20) + 32 * rays) / static_cast<int64_t>(bytes(s));
-      most = budget < 1 ? 1 : (budget < most ? budget : most);
-    }
-    shared = size == kDeep ? 0 : bytes(s);
-    blocks = static_cast<int>(rays < most ? rays : most);
-  }
-  size_t bytes(const voge_scene& s) const { return Roll<T, true>::bytes(capacity, Job::kBackward, s.boxes); }
-};
-
-// Fragments, limits and pairs need all hits of a ray at once, and some settings no kernel has been compiled for; with few
-// rays a warp for each is faster.
-template <class T, class Job>
-bool side_by_side(const voge_scene& s) {
-  const bool compiled = sizeof(T) == 4 && (s.boxes == kFewBoxes || s.aggregation != VOGE_EXACT);
-  return compiled && !Job::kRows && s.aggregation != VOGE_PAPER && s.limit == 0 && s.views * s.height * s.width > 40000;
-}
-
-template <class Job, bool kExact>
-cudaError_t walk_tiles(const voge_scene& s, const typename Job::Arguments& arguments, Overflow later) {
-  const int parts = (s.tile_height * s.tile_width + 31) / 32;
-  const size_t bytes = WarpLists::kBytes + TileRing<Job, kExact>::bytes(Job::kBackward) + Job::spare_size(s) * sizeof(float);
-  const auto kernel = tile_kernel<Job, kExact>;
-  const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
-  if (error == cudaSuccess) kernel<<<static_cast<unsigned>(Grid(s).total * parts), 32, bytes, stream_of(s)>>>(s, arguments, later, parts);
-  return error;
-}
-
-// `overflow` has room for two lists of all rays.
-template <class T, template <class> class JobOf>
-cudaError_t walk_rays(const voge_scene& s, const typename JobOf<T>::Arguments& arguments, int32_t* overflow, void* deep) {
-  using Job = JobOf<T>;
-  const int64_t rays = s.views * s.height * s.width;
-  if (rays == 0) return cudaSuccess;
-  const Overflow first{overflow}, second{overflow + 1 + rays};
-  const bool tiles = side_by_side<T, Job>(s);
-  cudaMemsetAsync(first.list, 0, sizeof(int32_t), stream_of(s));
-  cudaError_t error = cudaSuccess;
-  if constexpr (sizeof(T) == 4 && !Job::kRows) {
-    if (tiles) error = s.aggregation == VOGE_EXACT ? walk_tiles<Job, true>(s, arguments, first) : walk_tiles<Job, false>(s, arguments, first);
-    if (error != cudaSuccess || (tiles && s.longest_list <= kSlots)) return error;
-  }
-  const auto kernel = ray_kernel<T, Job>;
-  const int32_t* listed = tiles ? first.list : nullptr;
-  Overflow later = second, other = first;
-  for (const Size size : {kSmall, kLarge, kDeep}) {
-    const Room<T, Job> room(s, size);
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(room.shared));
-    if (error != cudaSuccess) return error;
-    cudaMemsetAsync(later.list, 0, sizeof(int32_t), stream_of(s));
-    kernel<<<room.blocks, 32, room.shared, stream_of(s)>>>(s, arguments, listed, later, size == kDeep ? static_cast<char*>(deep) : nullptr, room.capacity);
-    if (room.last) break;
-    listed = later.list, later = other, other.list = const_cast<int32_t*>(listed);
-  }
-  return cudaSuccess;
-}
-
-template <class T, class Job>
-int64_t deep_bytes(const voge_scene& s) {
-  const Room<T, Job> room(s, kDeep);
-  return Room<T, Job>(s, kLarge).last ? 0 : static_cast<int64_t>(room.bytes(s)) * room.blocks;
-}
 
 }  // namespace voge
