@@ -15,7 +15,7 @@ from voge.captures import Capture, split
 from voge.convert import from_mesh
 from voge.evaluate import score, summary
 from voge.fit import Fitting
-from voge.fit_settings import Background, Coarse, FitSettings, Growth, Part, Rates, Surface, Weights
+from voge.fit_settings import SHAPE, Background, Coarse, FitSettings, Growth, Part, Rates, Surface, Weights
 from voge.following import Follower
 from voge.optimise import DivergedError, Rate
 from voge.parameters import ellipsoid_variables, moved_cameras, to_ellipsoids
@@ -133,31 +133,38 @@ def test_a_surface_solves_the_system_of_its_mesh():
     assert torch.autograd.gradcheck(follower.means, free)
 
 
-@pytest.mark.parametrize("stop", [10, 40, 75, 100])
-def test_a_fit_goes_on_bit_by_bit_in_every_phase(capture, stop):
-    """While shapes follow the surface, at its end, in the middle of growing and after it."""
-    plan = settings(
-        surface=Surface(until=0.35), growth=Growth(budget=200, every=10, start=0.5, until=0.8),
-        background=Background.random, weights=replace(Weights(), overlap=1e-4), optimize=tuple(Part),
-    )  # fmt: skip
-    whole = Fitting([capture], sphere(162), plan)
-    state = None
-    for step in whole.steps():
-        if step.number == stop:
-            state = whole.state()
-    assert len(whole.ellipsoids()) == 200
-    again = Fitting([capture], sphere(162), plan)
-    again.load(state)
+STOPS = (10, 30, 60, 75)  # while shapes follow the surface, after its end, in the middle of growing and after it
+STAGES = {
+    "steps": 80, "surface": Surface(until=0.35), "growth": Growth(budget=190, every=10, start=0.5, until=0.8),
+    "background": Background.random, "weights": replace(Weights(), overlap=1e-4), "optimize": tuple(Part),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(capture):
+    """A fit that was never stopped: its states at the stops, and its last."""
+    fitting = Fitting([capture], sphere(162), settings(**STAGES))
+    states = {step.number: fitting.state() for step in fitting.steps() if step.number in STOPS}
+    assert len(fitting.ellipsoids()) == 190
+    return states, fitting.state()
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_fit_goes_on_bit_by_bit_in_every_phase(capture, whole, stop):
+    states, last = whole
+    again = Fitting([capture], sphere(162), settings(**STAGES))
+    again.load(states[stop])
     for _ in again.steps():
         pass
-    for name, tensor in whole.state().items():
+    assert again.state().keys() == last.keys()
+    for name, tensor in last.items():
         assert torch.equal(again.state()[name], tensor), name
 
 
 def around(model):
-    """Four views from a little above, a pixel the mean of 3 x 3 rays."""
+    """Four views from a little above, a pixel the mean of 4 x 4 rays."""
     angles = torch.tensor([20.0, 110, 200, 290]), torch.full((4,), 25.0)
-    return taken(model, Sweep(size=144).looking(*angles)).shrunk(3)
+    return taken(model, Sweep(size=192).looking(*angles)).shrunk(4)
 
 
 def test_cameras_find_back_to_where_they_were(pot):
@@ -167,14 +174,15 @@ def test_cameras_find_back_to_where_they_were(pot):
     turn = torch.nn.functional.normalize(torch.randn(4, 3, generator=g), dim=1) * np.deg2rad(5)
     shift = torch.nn.functional.normalize(torch.randn(4, 3, generator=g), dim=1) * 0.05
     wrong = moved_cameras(capture.cameras, torch.cat([shift, turn], 1), pivot=torch.zeros(3), unit=2.7)
-    rates = replace(Rates(), poses=Rate(value=1e-2, final=0.02))
-    plan = FitSettings(steps=120, views_per_step=4, optimize=(Part.poses,), rates=rates, **SHARP)
+    rates = replace(Rates(), poses=Rate(value=3e-2, final=0.02))
+    # 3 x 3 rays a pixel: with 2 x 2, not the pixel's mean that was taken, all end 0.2 to 0.7 degrees away.
+    plan = FitSettings(steps=50, views_per_step=4, optimize=(Part.poses,), rates=rates, **{**SHARP, "samples": 3})
     fitted = voge.fit(replace(capture, cameras=wrong), pot, plan)
     before, after = (angle_between(c.viewmats, capture.cameras.viewmats) for c in (wrong, fitted.cameras[0]))
     assert before.min() > 4.9
-    assert after.max() < 1.0  # measured 0.7 at 48 pixels; benchmarks/fit.py has it at 128
+    assert after.max() < 0.5  # BOUND
     offset = (fitted.cameras[0].centers - capture.cameras.centers).norm(dim=1) / 2.7
-    assert offset.max() < 0.02
+    assert offset.max() < 0.01
 
 
 def test_a_focal_length_is_found(pot):
@@ -185,6 +193,21 @@ def test_a_focal_length_is_found(pot):
     fitted = voge.fit(replace(capture, cameras=wrong), pot, plan)
     ratio = fitted.cameras[0].Ks[:, :2, :2] / capture.cameras.Ks[:, :2, :2]
     torch.testing.assert_close(ratio.diagonal(dim1=1, dim2=2), torch.ones(4, 2), atol=0.01, rtol=0)
+
+
+def test_a_focal_length_is_found_along_with_the_shape(pot):
+    """From the shape that a focal length too long by a tenth asks for: of another size, which explains nearly all."""
+    angles = 60.0 * torch.arange(6), torch.tensor([-10.0, 35.0]).repeat(3)
+    capture = taken(pot, Sweep(size=128).looking(*angles)).shrunk(2)
+    wrong = moved_cameras(capture.cameras, log_focals=torch.tensor([0.0953]), pivot=torch.zeros(3))
+    start = pot.transform(torch.diag(torch.tensor([1 / 1.1, 1 / 1.1, 1 / 1.1, 1])))
+    rates = replace(Rates(), focals=Rate(value=2e-2, final=0.02))
+    plan = FitSettings(
+        steps=100, views_per_step=3, optimize=(*SHAPE, Part.focals), rates=rates, coarse=Coarse(factor=1)
+    )
+    fitted = voge.fit(replace(capture, cameras=wrong), start, plan)
+    ratio = fitted.cameras[0].Ks[0, 0, 0] / capture.cameras.Ks[0, 0, 0]
+    assert abs(ratio - 1) < 0.03  # measured 0.02; it stays at 0.1 where the size does not follow the focal length
 
 
 def test_what_is_not_optimised_stays(egg, capture):

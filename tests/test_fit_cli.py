@@ -3,15 +3,15 @@
 import json
 import os
 import signal
-import subprocess
 import time
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from launched import launch
 from PIL import Image
-from program import command_line, content, picture, refuse, run
+from program import content, picture, refuse, run
 
 import voge
 from voge.assets.teapot import teapot
@@ -199,40 +199,41 @@ def wait_for(path, lines, process):
     """Until a file has so many lines."""
     end = time.monotonic() + 60
     while not path.exists() or len(path.read_text().splitlines()) < lines:
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.is_alive(), "the run ended before it could be stopped"
         assert time.monotonic() < end
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 def test_killed_and_resumed_ends_bit_equal(scene, tmp_path):
     """kill -9 at three moments: before the first checkpoint, and at two more that chance picks within a step."""
     options = [
-        "--steps", 100, "--deterministic", *TINY, "log_every=1", "save_every=7", "growth.budget=60", "growth.every=20",
+        "--steps", 80, "--deterministic", *TINY, "log_every=1", "save_every=7", "growth.budget=60", "growth.every=20",
         "background=random",
     ]  # fmt: skip
     run("fit", scene / "transforms.json", "-o", tmp_path / "whole", *options)
     out = tmp_path / "killed"
     command = ["fit", scene / "transforms.json", "-o", out, *options]
-    for moment in (4, 30, 60):
-        with subprocess.Popen(command_line(*command), env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
-            wait_for(out / "metrics.jsonl", moment, process)
-            process.kill()
-        assert process.returncode == -signal.SIGKILL
+    for moment in (4, 25, 50):
+        process = launch(*command)
+        wait_for(out / "metrics.jsonl", moment, process)
+        process.kill()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
         command = ["fit", "--resume", out, "-q"]
     run(*command)
     same_end(tmp_path / "whole", out)
 
 
 def test_an_interrupted_run_writes_a_checkpoint_and_goes_on(scene, tmp_path):
-    out = tmp_path / "run"
-    command = command_line("fit", scene / "transforms.json", "-o", out, "--steps", 100_000, *TINY, "log_every=1")
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}) as p:
-        wait_for(out / "metrics.jsonl", 3, p)
-        p.send_signal(signal.SIGINT)
-        errors = p.communicate(timeout=60)[1]
-    assert p.returncode == 130
-    assert errors.splitlines()[-1] == "interrupted"
-    assert "Traceback" not in errors
+    out, errors = tmp_path / "run", tmp_path / "errors"
+    options = ["--steps", 100_000, *TINY, "log_every=1"]
+    process = launch("fit", scene / "transforms.json", "-o", out, *options, errors=errors)
+    wait_for(out / "metrics.jsonl", 3, process)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 130
+    assert errors.read_text().splitlines()[-1] == "interrupted"
+    assert "Traceback" not in errors.read_text()
     done = int(load_done(out))
     assert done >= 3
     run("fit", "--resume", out, "--steps", done + 2, "-q")

@@ -188,7 +188,20 @@ class Fitting:
     # ---- Parts -------------------------------------------------------------------------------
 
     def _present(self, step: int) -> Ellipsoids:
-        """The set before the step of this number, with gradient history."""
+        """The set before the step of this number, with gradient history.
+
+        Where focal lengths are sought along with the shape, the set shrinks as they grow. Pictures then hardly change
+        at first order, and what is left is the perspective, which alone tells them: without, every centre would have
+        to walk before a focal length may.
+        """
+        shape, values = self._shape(step), self.optimiser.values
+        if "log_focals" not in values or not {Part.means, Part.scales} <= set(self.settings.optimize):
+            return shape
+        size = (-values["log_focals"]).exp()
+        return replace(shape, means=self.center + (shape.means - self.center) * size, scales=shape.scales * size)
+
+    def _shape(self, step: int) -> Ellipsoids:
+        """The set that the variables of shape and colour have, with gradient history."""
         values = self.optimiser.values
         if self.follower is None or not self.follower.active(step):
             return to_ellipsoids(values, self.base)
@@ -217,7 +230,7 @@ class Fitting:
             self.pull = self.pull + gradient.norm(dim=1)
         if done % plan.every or not plan.start * steps < done <= plan.until * steps or gradient is None:
             return
-        present = self._present(done).detach()
+        present = self._shape(done).detach()
         change = growth.grow(
             present, self.pull, budget=plan.budget, share=plan.share, least_opacity=plan.least_opacity,
             generator=self.optimiser.generator,

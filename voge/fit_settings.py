@@ -45,8 +45,11 @@ class Rates:
     quats: Rate = field(default_factory=lambda: Rate(value=5e-3, final=0.1))
     density: Rate = field(default_factory=lambda: Rate(value=1e-2, final=0.1))  # before softplus
     colors: Rate = field(default_factory=lambda: Rate(value=5e-2, final=0.1))  # before the logistic function
-    poses: Rate = field(default_factory=lambda: Rate(value=2e-3, final=0.1))  # radians, and parts of the distance
-    focals: Rate = field(default_factory=lambda: Rate(value=2e-3, final=0.1))  # of the factor's logarithm
+    # Cameras wait until the shape says something of them, and end slowly: Adam's steps would keep them trembling.
+    poses: Rate = field(  # radians, and parts of the distance
+        default_factory=lambda: Rate(value=4e-3, final=0.02, start=0.05)
+    )
+    focals: Rate = field(default_factory=lambda: Rate(value=3e-3, final=0.02, start=0.1))  # of the factor's logarithm
     centers: Rate = field(default_factory=lambda: Rate(value=5e-4, final=0.1))  # parts of the picture's size
     background: Rate = field(default_factory=lambda: Rate(value=2e-2, final=0.1))
 
