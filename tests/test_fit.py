@@ -180,7 +180,7 @@ def test_cameras_find_back_to_where_they_were(pot):
     fitted = voge.fit(replace(capture, cameras=wrong), pot, plan)
     before, after = (angle_between(c.viewmats, capture.cameras.viewmats) for c in (wrong, fitted.cameras[0]))
     assert before.min() > 4.9
-    assert after.max() < 0.5  # BOUND
+    assert after.max() < 0.5  # measured 0.32
     offset = (fitted.cameras[0].centers - capture.cameras.centers).norm(dim=1) / 2.7
     assert offset.max() < 0.01
 
