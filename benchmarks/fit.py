@@ -26,19 +26,19 @@ from safetensors.torch import load_file, save_file
 
 from voge import metrics
 from voge.cameras import Cameras
-from voge.captures import Capture
 from voge.convert import from_mesh
 from voge.ellipsoids import Ellipsoids
-from voge.evaluate import score, summary
-from voge.fit import Fitting
-from voge.fit_settings import SHAPE, Coarse, FitSettings, Part, Rates, Surface
+from voge.fitting.captures import Capture
+from voge.fitting.evaluate import score, summary
+from voge.fitting.fit import Fitting
+from voge.fitting.parameters import moved_cameras
+from voge.fitting.settings import SHAPE, Coarse, FitSettings, Part, Rates, Surface
+from voge.fitting.starts import Start, sphere
+from voge.fitting.targets import Sweep, photograph, to_size_one
+from voge.imaging.lighting import shade
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
 from voge.io.meshes import load_geometry
-from voge.lighting import shade
 from voge.optimise import Rate
-from voge.parameters import moved_cameras
-from voge.starts import Start, sphere
-from voge.targets import Sweep, photograph, to_size_one
 
 THRESHOLD = 0.05  # of the F-score, on an object of size 1
 REGULARISERS = "weights.tangency=0 weights.flatness=0 weights.roundness=0 weights.agreement=0"

@@ -20,9 +20,9 @@ from torch import Tensor
 
 import voge
 from voge import harmonics
+from voge.imaging.pictures import take_pictures
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
 from voge.io.splats import narrowing
-from voge.pictures import take_pictures
 from voge.reference import intersect
 
 RAYS = 512  # worked on together

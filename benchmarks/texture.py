@@ -42,13 +42,13 @@ from torch import Tensor
 
 import voge
 from voge.convert import from_mesh
+from voge.convert.resample import resample
 from voge.io.images import write_png
 from voge.io.meshes import Mesh, load_geometry
 from voge.mesh_render import MeshPictures, render_mesh
-from voge.resample import resample
 from voge.settings import Aggregation, RenderSettings
 from voge.texture import Extracted, Solver, Solving, extract, filled
-from voge.unseen import Fill
+from voge.texture.unseen import Fill
 
 SIZE = 256
 PAPER = RenderSettings(aggregation=Aggregation.paper)

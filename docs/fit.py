@@ -15,14 +15,14 @@ import voge
 from voge import losses, regularisers
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
-from voge.evaluate import score, summary
-from voge.fit import Fitting
-from voge.fit_settings import Coarse
+from voge.fitting.evaluate import score, summary
+from voge.fitting.fit import Fitting
+from voge.fitting.parameters import ellipsoid_variables, to_ellipsoids
+from voge.fitting.settings import Coarse
+from voge.fitting.starts import sphere
+from voge.fitting.targets import Sweep
 from voge.io.ellipsoids import save_ellipsoids
 from voge.optimise import Optimiser, Rate, Variable
-from voge.parameters import ellipsoid_variables, to_ellipsoids
-from voge.starts import sphere
-from voge.targets import Sweep
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 

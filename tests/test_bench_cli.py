@@ -15,8 +15,9 @@ from scenes import random_ellipsoids
 from voge.io.ellipsoids import save_ellipsoids
 from voge.ops import Status
 from voge_cli import bench as command
-from voge_cli import bench_table, config, schemas
-from voge_cli.bench_cases import cases
+from voge_cli import config, schemas
+from voge_cli.bench import table as bench_table
+from voge_cli.bench.cases import cases
 from voge_cli.console import Console
 
 QUICK = ["--repeat", "1", "memory=false"]

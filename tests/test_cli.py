@@ -368,7 +368,7 @@ def test_code_5_for_a_missing_device_or_backend(folder, teapot_file, monkeypatch
     "error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried 9 bytes")]
 )
 def test_code_5_for_memory(folder, teapot_file, monkeypatch, error):
-    monkeypatch.setattr("voge.pictures.render", raising(error))
+    monkeypatch.setattr("voge.imaging.pictures.render", raising(error))
     assert refuse_after_notes(5, "render", teapot_file).startswith("out of memory (")
     assert content(folder) == []
 

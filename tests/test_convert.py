@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 import voge
-from voge import ops, surfaces
-from voge.convert import KAPPA, OPTICAL_DEPTH, SLIMMEST, MeshMethod, PointMethod, from_mesh, from_points
+from voge import ops
+from voge.convert import KAPPA, OPTICAL_DEPTH, SLIMMEST, MeshMethod, PointMethod, from_mesh, from_points, surfaces
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("VOGE_DATA", ROOT.parent / "shared" / "data"))

@@ -9,19 +9,19 @@ import torch
 import trimesh
 
 import voge
-from voge import growth
 from voge.assets.teapot import teapot
-from voge.captures import Capture, split
 from voge.convert import from_mesh
-from voge.evaluate import score, summary
-from voge.fit import Fitting
-from voge.fit_settings import SHAPE, Background, Coarse, FitSettings, Growth, Part, Rates, Surface, Weights
-from voge.following import Follower
+from voge.fitting import growth
+from voge.fitting.captures import Capture, split
+from voge.fitting.evaluate import score, summary
+from voge.fitting.fit import Fitting
+from voge.fitting.following import Follower
+from voge.fitting.parameters import ellipsoid_variables, moved_cameras, to_ellipsoids
+from voge.fitting.settings import SHAPE, Background, Coarse, FitSettings, Growth, Part, Rates, Surface, Weights
+from voge.fitting.starts import enclosed, sphere
+from voge.fitting.targets import Sweep
 from voge.optimise import DivergedError, Rate
-from voge.parameters import ellipsoid_variables, moved_cameras, to_ellipsoids
 from voge.rigid import angle_between
-from voge.starts import enclosed, sphere
-from voge.targets import Sweep
 
 SWEEP = Sweep(views=8, size=32)
 SHARP = {"coarse": Coarse(factor=1), "filter": 0.0, "samples": 2}  # what a known shape, which cannot shrink, asks for

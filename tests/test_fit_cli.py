@@ -16,10 +16,10 @@ from program import content, picture, refuse, run
 import voge
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
-from voge.fit_settings import FitSettings
+from voge.fitting.settings import FitSettings
+from voge.fitting.targets import Sweep
 from voge.io.cameras import load_cameras
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
-from voge.targets import Sweep
 
 VIEWS = 6
 TINY = ["start.count=42", "views_per_step=2", "turntable=0", "film_every=0", "log_every=5", "coarse.factor=1", "-q"]

@@ -104,7 +104,7 @@ def test_gradient_descent_with_other_aggregations(scene, tmp_path, aggregation):
 
 @pytest.mark.parametrize("method", ["solver", "gradient"])
 def test_a_resumed_run_ends_as_the_uninterrupted_one(scene, tmp_path, monkeypatch, method):
-    from voge_cli import occlusion_results
+    from voge_cli.occlusion import results as occlusion_results
     from voge_cli.runs import RunFolder
 
     options = ["--method", method, "--steps", "6", "--deterministic", "save_every=2", *QUICK]

@@ -8,14 +8,15 @@ import torch
 from PIL import Image
 from scenes import cameras, centred_camera, random_ellipsoids
 
-from voge import CameraModel, Ellipsoids, harmonics, identity, orbit, pictures, render, trace
-from voge.color import ColorSpace, linear_to_srgb, srgb_to_linear
-from voge.identity import NOBODY, bands, strongest
+from voge import CameraModel, Ellipsoids, harmonics, orbit, render, trace
+from voge.imaging import identity, pictures
+from voge.imaging.color import ColorSpace, linear_to_srgb, srgb_to_linear
+from voge.imaging.identity import NOBODY, bands, strongest
+from voge.imaging.pictures import SEEN, DepthKind, Frame, take_pictures
+from voge.imaging.previews import FeaturePalette, id_colors, show_ids
 from voge.io import images
 from voge.io.renders import RenderWriter
-from voge.pictures import SEEN, DepthKind, Frame, take_pictures
 from voge.placement import bounding_box
-from voge.previews import FeaturePalette, id_colors, show_ids
 from voge.scene import assemble
 from voge.settings import RenderSettings
 from voge.similarity import similarity

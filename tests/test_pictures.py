@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from voge import Cameras, Ellipsoids, intrinsics, orbit
-from voge.lighting import shade
-from voge.pictures import GREY, SEEN, Light, take_pictures
+from voge.imaging.lighting import shade
+from voge.imaging.pictures import GREY, SEEN, Light, take_pictures
+from voge.imaging.previews import show_depth, show_normals
 from voge.placement import bounding_box, camera_distance, normalize, turn_upright
-from voge.previews import show_depth, show_normals
 
 
 def disc(**changes):

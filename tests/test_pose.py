@@ -398,7 +398,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(toy, tmp_path):
     options = ("--epochs", "1", "--deterministic", "save_every=2", "-o")
     run(*arguments, *options, tmp_path / "whole")
     from voge_cli import config as configs
-    from voge_cli.pose_schemas import PoseTrainConfig
+    from voge_cli.pose.schemas import PoseTrainConfig
     from voge_cli.runs import RunFolder
 
     run(*arguments, *options, tmp_path / "part")

@@ -273,8 +273,14 @@ def test_a_matrix_is_the_same_pose():
         ({"objects": []}, "must have a list of objects; write"),
         ({"objects": [{"modl": "a.npz"}]}, "objects[0] has an unknown key 'modl'; did you mean 'model'?"),
         ({"objects": [{"name": "a"}]}, "objects[0] must have a model; name a file"),
-        ({"objects": [3]}, "objects[0] must have keys and values (model, primitive, pose, name, free, truth, center), got int"),
-        ({"objects": ["a.npz"], "cameras": 3}, "cameras must name a file or have azimuth, elevation, distance, theta, at, up, size, focal, fov, got 3"),
+        (
+            {"objects": [3]},
+            "objects[0] must have keys and values (model, primitive, pose, name, free, truth, center), got int",
+        ),
+        (
+            {"objects": ["a.npz"], "cameras": 3},
+            "cameras must name a file or have azimuth, elevation, distance, theta, at, up, size, focal, fov, got 3",
+        ),
     ],
 )
 def test_a_wrong_scene_is_one_line(document, message):

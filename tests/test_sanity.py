@@ -10,7 +10,7 @@ import torch
 from scenes import random_ellipsoids
 
 import voge
-from voge.overview import draw_overview
+from voge.imaging.overview import draw_overview
 from voge.sanity import proportions, sanity
 
 

@@ -1,4 +1,4 @@
-"""Attributes from pictures: voge.texture, voge.unseen and voge.symmetry."""
+"""Attributes from pictures: voge.texture, voge.texture.unseen and voge.texture.symmetry."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,9 +12,9 @@ import voge
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
 from voge.settings import Backend, RenderSettings
-from voge.symmetry import Plane, plane_of
 from voge.texture import Extracted, Solver, Solving, extract, filled
-from voge.unseen import Fill
+from voge.texture.symmetry import Plane, plane_of
+from voge.texture.unseen import Fill
 
 
 def _teapot(resolution: int = 4) -> voge.Ellipsoids:

@@ -10,9 +10,9 @@ import trimesh
 
 import voge
 from voge.assets.teapot import teapot
-from voge.bake import bake, padded, rasterise
 from voge.convert import from_mesh
 from voge.placement import normalize
+from voge.texture.bake import bake, padded, rasterise
 
 
 def _cube(path: Path, share: bool = False) -> trimesh.Trimesh:

@@ -13,11 +13,11 @@ from voge.cameras import Rays as Rays
 from voge.cameras import intrinsics as intrinsics
 from voge.cameras import look_at as look_at
 from voge.cameras import orbit as orbit
-from voge.captures import Capture as Capture
 from voge.ellipsoids import Ellipsoids as Ellipsoids
 from voge.ellipsoids import cat as cat
-from voge.fit import fit as fit
-from voge.fit_settings import FitSettings as FitSettings
+from voge.fitting.captures import Capture as Capture
+from voge.fitting.fit import fit as fit
+from voge.fitting.settings import FitSettings as FitSettings
 from voge.ops import BackendError as BackendError
 from voge.render import Fragments as Fragments
 from voge.render import Rendered as Rendered

@@ -7,7 +7,7 @@
 
 The loop is a generator: whoever drives it logs, saves, shows and stops between steps. `state` and `load` carry
 everything that the next step depends on, so that a resumed run goes on as the uninterrupted one would have.
-Variables are unconstrained; `voge.parameters` maps them to ellipsoids, cameras and poses that are always valid.
+Variables are unconstrained; `voge.fitting.parameters` maps them to ellipsoids, cameras and poses that are always valid.
 """
 
 from __future__ import annotations

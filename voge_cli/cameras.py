@@ -217,8 +217,8 @@ def _losses(given: Views, found: Views) -> list[str]:
 
 def _draw(config: ShowCamerasConfig, views: list[View], model: Ellipsoids | None, out: str) -> None:
     """The picture of cameras and model."""
+    from voge.imaging.overview import draw_overview
     from voge.io.images import write_png
-    from voge.overview import draw_overview
     from voge_cli.devices import choose_device
     from voge_cli.schemas import parse_size
 

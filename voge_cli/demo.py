@@ -142,7 +142,7 @@ def _fit_teapot(folder: Path, out: Path, config: DemoConfig, device: torch.devic
     from voge_cli import config as configs
     from voge_cli.album import write_album
     from voge_cli.fit import run_fit
-    from voge_cli.fit_schema import FitConfig
+    from voge_cli.fit.schema import FitConfig
     from voge_cli.schemas import RenderConfig
     from voge_cli.studio import Studio
 

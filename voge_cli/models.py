@@ -13,13 +13,13 @@ import torch
 
 from voge import placement
 from voge.convert import from_mesh, from_points
+from voge.convert.resample import resample
+from voge.convert.textures import corner_colors
 from voge.ellipsoids import Ellipsoids
 from voge.io import DataError
 from voge.io.ellipsoids import check_values, holds_ellipsoids, load_ellipsoids
 from voge.io.meshes import Mesh, Points, load_geometry
 from voge.placement import bounding_box
-from voge.resample import resample
-from voge.textures import corner_colors
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.schemas import Conversion, Method

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from voge.ellipsoids import Ellipsoids
+from voge.imaging.pictures import GREY
 from voge.io import DataError
 from voge.io.scenes import SUFFIXES, free_name, load_scene
-from voge.pictures import GREY
 from voge.primitives import primitive
 from voge.scene import Scene, assemble
 from voge_cli.console import Console

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from voge.color import ColorSpace
+from voge.imaging.color import ColorSpace
+from voge.imaging.pictures import DepthKind, Frame, Light
 from voge.io.images import IMAGE_SUFFIXES
-from voge.pictures import DepthKind, Frame, Light
 from voge.settings import Aggregation, Backend, RenderSettings
 
 MAX_SIDE = 16384  # pixels

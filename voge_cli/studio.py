@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from voge.cameras import Cameras
+from voge.imaging.pictures import Light, take_pictures
 from voge.io import images
-from voge.pictures import Light, take_pictures
 from voge.placement import bounding_box, camera_distance
 from voge.scene import Scene
 from voge.viewpoints import orbit_camera, resized

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from voge.captures import Capture
+from voge.fitting.captures import Capture
 from voge.io import DataError
 from voge.io.cameras import View, Views
 from voge.io.photos import Photo, read_mask, read_photo

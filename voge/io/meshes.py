@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from voge import surfaces
+from voge.convert import surfaces
+from voge.convert.textures import Texture, pyramid, vertex_colors
 from voge.io import DataError, check_not_empty
 from voge.io.mesh_files import Array, Part, read_parts
-from voge.textures import Texture, pyramid, vertex_colors
 
 MERGE = 1e-9  # of the extent: vertices nearer than this are one. Less than float32 files can tell apart
 
@@ -52,7 +52,7 @@ def load_geometry(path: str | Path) -> Mesh | Points:
 
     Scene graphs are flattened. Vertices at one position, as OBJ and GLB have along the seams of a texture
     and STL has everywhere, become one with the mean of their colours. Textures become colours of the
-    vertices, each the mean over the surface around (`voge.textures.vertex_colors`), and are kept as well.
+    vertices, each the mean over the surface around (`voge.convert.textures.vertex_colors`), and are kept as well.
 
     Raises:
         DataError: the file is missing, malformed or empty; one line with what to do.

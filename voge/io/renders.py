@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voge.cameras import Cameras
+from voge.imaging.pictures import DepthKind, Frame
+from voge.imaging.previews import FeaturePalette, id_colors, show_depth, show_ids, show_normals
 from voge.io import images
 from voge.io.files import atomic_file
-from voge.pictures import DepthKind, Frame
-from voge.previews import FeaturePalette, id_colors, show_depth, show_ids, show_normals
 from voge.scene import Scene
 
 PALETTE = 255  # objects that fit into an 8-bit PNG beside "nothing"

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from voge.convert import COVERAGE, MeshMethod, from_mesh
+from voge.convert.resample import resample
 from voge.ellipsoids import Ellipsoids
 from voge.io import DataError
 from voge.io.files import atomic_file
 from voge.io.meshes import Mesh, build_mesh
 from voge.pose.crops import Framing
 from voge.pose.features import Trainable, trainable
-from voge.resample import resample
 
 VERSION = 1  # of the file
 _HEADER = "voge_pose"

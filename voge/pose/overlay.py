@@ -12,8 +12,8 @@ from torch import Tensor
 
 from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
+from voge.imaging.overview import Line, axes_lines, draw_lines
 from voge.io.images import to_bytes
-from voge.overview import Line, axes_lines, draw_lines
 from voge.placement import bounding_box
 from voge.render import render
 from voge.settings import RenderSettings

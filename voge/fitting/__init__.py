@@ -1,0 +1,1 @@
+"""Shapes from pictures of several views."""

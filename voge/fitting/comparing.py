@@ -1,0 +1,181 @@
+"""What ellipsoids look like from the views of a step, against the pictures taken: the part of a fit that renders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from voge import ops
+from voge.cameras import CameraModel, Cameras, Rays
+from voge.ellipsoids import Ellipsoids
+from voge.fitting.captures import Capture
+from voge.fitting.parameters import moved_cameras
+from voge.fitting.settings import Background, FitSettings, Part
+from voge.fitting.starts import border_color
+from voge.losses import COLOR_LOSSES, SILHOUETTE_LOSSES, dissimilarity
+from voge.optimise import Optimiser, Variable
+from voge.pose.sampling import widened
+from voge.viewpoints import resized
+
+RAYS_KEPT = 2**26  # rays of fixed cameras that are computed once: 1.6 GB at most
+TERMS = ("color", "silhouette", "dissimilarity")
+
+
+class Comparison:
+    """Captures in full size and coarse, their cameras and what is behind the object.
+
+    Args:
+        captures: at least one, on one device.
+        settings: of the fit.
+        center: (3,) the middle of the object: what cameras turn about.
+
+    Raises:
+        ValueError: captures and settings do not belong together.
+    """
+
+    def __init__(self, captures: Sequence[Capture], settings: FitSettings, center: Tensor) -> None:
+        _check(captures, settings)
+        self.captures, self.settings, self.center = list(captures), settings, center
+        self.levels = self._levels()
+        self.cells = [self._cell([capture for capture, _ in level]) for level in self.levels]
+        centers = torch.cat([capture.cameras.centers for capture in captures])
+        self.away = float((centers - center).norm(dim=1).median())  # unit of the cameras' shifts
+
+    def variables(self) -> dict[str, Variable]:
+        """What is optimised of cameras and background, with its rates."""
+        wanted, rates, variables = self.settings.optimize, self.settings.rates, {}
+        zeros = self.center.new_zeros
+        if Part.poses in wanted:
+            variables["poses"] = Variable(zeros(sum(map(len, self.captures)), 6), rates.poses)
+        if Part.focals in wanted:
+            variables["log_focals"] = Variable(zeros(1), rates.focals)
+        if Part.centers in wanted:
+            variables["centers"] = Variable(zeros(2), rates.centers)
+        if self.settings.background is Background.learned:
+            first = border_color(self.captures).clamp(0.01, 0.99).logit()
+            variables["raw_background"] = Variable(first, rates.background)
+        return variables
+
+    def refined(self, values: Mapping[str, Tensor]) -> list[Cameras]:
+        """The cameras of every capture as the variables have them, without gradient history."""
+        found = [self._cameras(values, i, capture.cameras) for i, capture in enumerate(self.captures)]
+        return [replace(c, viewmats=c.viewmats.detach(), Ks=c.Ks.detach()) for c in found]
+
+    @property
+    def moves_cameras(self) -> bool:
+        """Whether anything of the cameras is optimised."""
+        return not {Part.poses, Part.focals, Part.centers}.isdisjoint(self.settings.optimize)
+
+    def background(self, values: Mapping[str, Tensor]) -> Tensor:
+        """(3,) what is behind the object when pictures are shown: of `random`, the middle grey."""
+        named = {Background.black: 0.0, Background.white: 1.0, Background.random: 0.5}
+        if self.settings.background is Background.learned:
+            return values["raw_background"].sigmoid()
+        return self.center.new_full((3,), named[self.settings.background])
+
+    def terms(self, ellipsoids: Ellipsoids, step: int, optimiser: Optimiser) -> dict[str, Tensor]:
+        """Means over the views of this step, unweighted."""
+        settings = self.settings
+        size = -1 if step < settings.coarse.until * settings.steps else 0
+        seen = widened(ellipsoids, self.cells[size], settings.filter)
+        total = sum(map(len, self.captures))
+        count = min(settings.views_per_step, total)
+        chosen = torch.randperm(total, generator=optimiser.generator)[:count].sort().values
+        terms: dict[str, Tensor] = {}
+        first = 0
+        for i, (capture, rays) in enumerate(self.levels[size]):
+            rows = chosen[(chosen >= first) & (chosen < first + len(capture))] - first
+            first += len(capture)
+            if len(rows):
+                for name, term in self._compare(seen, i, capture, rays, rows, optimiser).items():
+                    share = term * (len(rows) / count)
+                    terms[name] = terms[name] + share if name in terms else share
+        return terms
+
+    def _compare(
+        self,
+        ellipsoids: Ellipsoids,
+        index: int,
+        capture: Capture,
+        rays: Rays | None,
+        rows: Tensor,
+        optimiser: Optimiser,
+    ) -> dict[str, Tensor]:
+        """Some views of a capture against what is rendered of them."""
+        settings, values = self.settings, optimiser.values
+        rows = rows.to(ellipsoids.device, non_blocking=True)
+        cameras = self._cameras(values, index, self._fine(capture.cameras), rows)
+        some = cameras.rays() if rays is None else Rays(rays.origins[rows], rays.directions[rows])
+        assert ellipsoids.features is not None
+        image, alpha, _ = ops.render_rays(ellipsoids, ellipsoids.features, some, cameras, settings.settings)
+        if settings.samples > 1:
+            image, alpha = (_pooled(picture, settings.samples) for picture in (image, alpha))
+        images, masks = capture.images[rows], None if capture.masks is None else capture.masks[rows]
+        if masks is None or settings.background is not Background.black:
+            behind = self.background(values)
+            if settings.background is Background.random:
+                behind = torch.rand(3, generator=optimiser.generator).to(images, non_blocking=True)
+            image = image + (1 - alpha)[..., None] * behind
+            images = images if masks is None else images + (1 - masks)[..., None] * behind
+        terms = {}
+        if settings.weights.color:
+            terms["color"] = COLOR_LOSSES[settings.color_loss](image, images)
+        if settings.weights.dissimilarity:
+            terms["dissimilarity"] = dissimilarity(image, images)
+        if settings.weights.silhouette and masks is not None:
+            terms["silhouette"] = SILHOUETTE_LOSSES[settings.silhouette_loss](alpha, masks)
+        return terms
+
+    def _cameras(
+        self, values: Mapping[str, Tensor], index: int, cameras: Cameras, rows: Tensor | None = None
+    ) -> Cameras:
+        """The cameras of a capture in some size, with what is optimised of them; of some rows, or all."""
+        chosen = cameras if rows is None else cameras[rows]
+        if not self.moves_cameras:
+            return chosen
+        first = sum(len(capture) for capture in self.captures[:index])
+        poses = values.get("poses")
+        if poses is not None:
+            poses = poses[first : first + len(cameras)]
+            poses = poses if rows is None else poses[rows]
+        focals, centers = values.get("log_focals"), values.get("centers")
+        return moved_cameras(chosen, poses, focals, centers, pivot=self.center, unit=self.away)
+
+    def _levels(self) -> list[list[tuple[Capture, Rays | None]]]:
+        """The captures in full size and, at last, coarse; with rays where cameras stand still and memory allows."""
+        coarse = self.settings.coarse
+        sizes = [self.captures]
+        if coarse.factor > 1 and coarse.until > 0:
+            sizes.append([capture.shrunk(coarse.factor) for capture in self.captures])
+        count = self.settings.samples**2 * sum(len(c) * c.cameras.width * c.cameras.height for c in self.captures)
+        keep = not self.moves_cameras and count <= RAYS_KEPT
+        return [[(c, self._fine(c.cameras).rays() if keep else None) for c in level] for level in sizes]
+
+    def _fine(self, cameras: Cameras) -> Cameras:
+        """The cameras with a pixel for every ray."""
+        n = self.settings.samples
+        return cameras if n == 1 else resized(cameras, cameras.width * n, cameras.height * n)
+
+    def _cell(self, captures: Sequence[Capture]) -> float:
+        """The side of a pixel at the object's distance, world units: the median over the views."""
+        away = torch.cat([(capture.cameras.centers - self.center).norm(dim=1) for capture in captures])
+        focal = torch.cat([capture.cameras.Ks[:, 0, 0] for capture in captures])
+        parallel = torch.tensor([c.cameras.model is CameraModel.orthographic for c in captures for _ in range(len(c))])
+        return float(torch.where(parallel.to(away.device), 1 / focal, away / focal).median())
+
+
+def _check(captures: Sequence[Capture], settings: FitSettings) -> None:
+    masked = all(capture.masks is not None for capture in captures)
+    if settings.background is Background.random and not masked:
+        raise ValueError("background random needs masks: pictures without have their own; use learned, white or black")
+    if not (settings.weights.color or settings.weights.dissimilarity or (masked and settings.weights.silhouette)):
+        raise ValueError("weights must have color, dissimilarity or, with masks, silhouette above 0; all are 0")
+
+
+def _pooled(picture: Tensor, n: int) -> Tensor:
+    """Means over n x n pixels of (V, H, W) or (V, H, W, C)."""
+    views, height, width, *channels = picture.shape
+    return picture.reshape(views, height // n, n, width // n, n, *channels).mean((2, 4))

@@ -1,0 +1,68 @@
+"""How well a fit explains views, those it was fitted to or others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from voge import metrics
+from voge.ellipsoids import Ellipsoids
+from voge.fitting.captures import Capture
+from voge.render import Rendered, render
+from voge.settings import RenderSettings
+
+COVERED = 0.5  # a pixel belongs to the object from this share on
+
+
+@dataclass(frozen=True, slots=True)
+class ViewScore:
+    """One view."""
+
+    name: str
+    psnr: float  # dB, over the background; inf for equal pictures
+    psnr_object: float | None  # dB, over black, in the union of both masks; None without masks
+    ssim: float  # over the background
+    iou: float | None  # of the silhouettes at COVERED; None without masks
+
+
+def score(
+    ellipsoids: Ellipsoids, captures: Iterable[Capture], background: Tensor, settings: RenderSettings
+) -> list[ViewScore]:
+    """A score for every view of the captures, rendered one at a time."""
+    scores = []
+    with torch.no_grad():
+        for capture in captures:
+            for view in range(len(capture)):
+                rendered = render(ellipsoids, capture.cameras[view], settings)
+                scores.append(_score(capture[[view]], rendered, background))
+    return scores
+
+
+def _score(view: Capture, rendered: Rendered, background: Tensor) -> ViewScore:
+    image, target = rendered.over(background)[0].clamp(0, 1), view.over(background)[0]
+    iou = psnr_object = None
+    if view.masks is not None:
+        mine, theirs = rendered.alpha[0] > COVERED, view.masks[0] > COVERED
+        iou = float(metrics.iou(mine, theirs))
+        psnr_object = float(metrics.psnr(rendered.image[0], view.images[0], mine | theirs))
+    return ViewScore(
+        view.names[0], float(metrics.psnr(image, target)), psnr_object, float(metrics.ssim(image, target)), iou
+    )
+
+
+def summary(scores: list[ViewScore]) -> dict[str, float]:
+    """Means over views, and the worst IoU; figures that are not known are left out, infinite PSNR counts as 100 dB."""
+    figures: dict[str, float] = {"views": len(scores)}
+    for name in ("psnr", "psnr_object", "ssim", "iou"):
+        values = [getattr(s, name) for s in scores if getattr(s, name) is not None]
+        values = [min(value, 100.0) for value in values if not math.isnan(value)]
+        if values:
+            figures[name] = fmean(values)
+            if name == "iou":
+                figures["iou_worst"] = min(values)
+    return figures

@@ -1,0 +1,267 @@
+"""Shapes from pictures of several views: ellipsoids, and cameras if asked, that render to what was taken.
+
+    captures = [voge.Capture(cameras, images, masks)]
+    fitted = voge.fit(captures, settings=voge.FitSettings(steps=500))
+    fitted.ellipsoids
+
+`fit` runs `Fitting.steps` to its end; whoever wants to log, show or stop in between drives that generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from voge import regularisers
+from voge.cameras import Cameras
+from voge.ellipsoids import Ellipsoids
+from voge.fitting import growth
+from voge.fitting.captures import Capture
+from voge.fitting.comparing import TERMS, Comparison
+from voge.fitting.following import Follower
+from voge.fitting.parameters import ellipsoid_variables, to_ellipsoids
+from voge.fitting.settings import FitSettings, Part
+from voge.fitting.starts import Start, enclosed, sphere
+from voge.optimise import Optimiser, Rate, Step, Variable
+from voge.pose.sampling import widened
+
+NAMES = {
+    Part.means: "means",
+    Part.scales: "log_scales",
+    Part.quats: "quats",
+    Part.density: "raw_density",
+    Part.colors: "raw_colors",
+}
+_ALONE = ("flatness", "roundness", "opacity_entropy")  # regularisers that ask for no neighbours
+_MESH = ("mesh_edges", "mesh_laplacian", "mesh_normals")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What came out."""
+
+    ellipsoids: Ellipsoids
+    cameras: list[Cameras]  # of every capture, refined where that was asked for
+    background: Tensor  # (3,)
+
+
+def fit(
+    captures: Capture | Sequence[Capture],
+    start: Start | Ellipsoids | None = None,
+    settings: FitSettings | None = None,
+    *,
+    watch: Callable[[Fitting, Step], None] | None = None,
+) -> Fitted:
+    """Fit ellipsoids to pictures of several views (section 4.5 of the paper).
+
+    Args:
+        captures: pictures and cameras, in groups of one size, all on one device, float32.
+        start: what to begin with, moved to the pictures' device; by default a sphere of 2,562 where the cameras look.
+        settings: see FitSettings.
+        watch: called after every step, such as to print `step.values()`.
+
+    Raises:
+        ValueError: captures, start and settings do not belong together.
+        voge.optimise.DivergedError: a loss or a gradient is not finite; names it and the step.
+    """
+    fitting = Fitting([captures] if isinstance(captures, Capture) else captures, start, settings or FitSettings())
+    for step in fitting.steps():
+        if watch is not None:
+            watch(fitting, step)
+    return fitting.result()
+
+
+class Fitting:
+    """A fit between its steps; arguments as of `fit`."""
+
+    def __init__(self, captures: Sequence[Capture], start: Start | Ellipsoids | None, settings: FitSettings) -> None:
+        if not captures:
+            raise ValueError("captures must have at least one; got none")
+        if start is None:
+            middle, radius = enclosed(captures)
+            start = sphere(2562, radius, middle)
+        elif isinstance(start, Ellipsoids):
+            start = Start(start, None)
+        device = captures[0].images.device
+        self.settings = settings
+        # Without extras: normals and the like are the start's alone.
+        self.base = replace(start.ellipsoids, extra={}).to(torch.float32).to(device).detach()
+        if self.base.features is None:
+            self.base = replace(self.base, features=torch.full_like(self.base.means, 0.5))
+        self.faces = None if start.faces is None else start.faces.to(device)
+        self.center = self.base.means.mean(0)
+        self.unit = float((self.base.means - self.center).square().sum(1).mean().sqrt())
+        self.comparison = Comparison(captures, settings, self.center)
+        self.follower: Follower | None = None
+        if self.faces is not None and settings.surface.until > 0 and Part.means in settings.optimize:
+            self.follower = Follower(self.base, self.faces, settings.surface, settings.steps)
+        self.optimiser = Optimiser(self._variables(), settings.steps, seed=settings.seed)
+        self.neighbours: Tensor | None = None  # (N, k)
+        self.pull = self.base.means.new_zeros(len(self.base))  # summed lengths of gradients, for growth
+        self._graph = None if self.faces is None else regularisers.mesh_graph(self.faces)
+        self._weights = {name: weight for name, weight in vars(settings.weights).items() if weight}
+
+    # ---- What it holds -----------------------------------------------------------------------
+
+    def result(self) -> Fitted:
+        """The present state."""
+        return Fitted(self.ellipsoids(), self.comparison.refined(self.optimiser.values), self.background())
+
+    def ellipsoids(self) -> Ellipsoids:
+        """The present set without gradient history, filter included: as full-sized pictures see it.
+
+        Given scales that are not optimised come back as they are.
+        """
+        present = self._present(self.optimiser.done).detach()
+        own = Part.scales in self.settings.optimize
+        return widened(present, self.comparison.cells[0], self.settings.filter) if own else present
+
+    def background(self) -> Tensor:
+        """(3,) what is behind the object when pictures are shown: of `random`, the middle grey."""
+        return self.comparison.background(self.optimiser.values).detach()
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on, by flat names, on the CPU."""
+        own = {f"base/{name}": getattr(self.base, name) for name in ("means", "scales", "quats", "density", "features")}
+        own |= {"pull": self.pull}
+        if self.neighbours is not None:
+            own["neighbours"] = self.neighbours
+        return {**self.optimiser.state(), **{name: t.detach().to("cpu", copy=True) for name, t in own.items()}}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state.
+
+        Raises:
+            ValueError: it is of other variables.
+        """
+        self.optimiser.load({name: t for name, t in state.items() if name != "pull" and not name.startswith("base/")})
+        device = self.base.device
+        saved = {name.removeprefix("base/"): t.to(device) for name, t in state.items() if name.startswith("base/")}
+        self.base = Ellipsoids(
+            saved["means"],
+            saved["scales"],
+            saved["quats"],
+            saved["density"],
+            saved["features"],
+            metadata=self.base.metadata,
+        )
+        self.pull = state["pull"].to(device)
+        self.neighbours = state["neighbours"].to(device) if "neighbours" in state else None
+
+    # ---- Steps -------------------------------------------------------------------------------
+
+    def steps(self) -> Iterator[Step]:
+        """Take the steps that are left; yields after each.
+
+        Raises:
+            voge.optimise.DivergedError: see `Optimiser.run`.
+        """
+        for step in self.optimiser.run(self._loss):
+            if self.follower is not None and self.follower.ends(step.number):
+                self._set_free(self.follower)
+            self._grow(step.number)
+            yield step
+
+    def _loss(self, step: int) -> dict[str, Tensor]:
+        """The weighted terms of a step."""
+        if self.follower is not None and self.follower.due(step):
+            self.base = self.follower.shaped(self.base, self.optimiser["surface"], step)
+        ellipsoids = self._present(step)
+        terms = self.comparison.terms(ellipsoids, step, self.optimiser)
+        wanted = [name for name in self._weights if name not in (*TERMS, *_MESH)]
+        due = self.neighbours is None or step % self.settings.neighbours_every == 0
+        if due and any(name not in _ALONE for name in wanted):
+            self.neighbours = regularisers.nearest_neighbours(ellipsoids.means, self.settings.neighbours)
+        for name in wanted:
+            function = getattr(regularisers, name)
+            terms[name] = function(ellipsoids) if name in _ALONE else function(ellipsoids, self.neighbours)
+        if self._graph is not None and len(ellipsoids) == self._vertex_count:
+            for name in _MESH:
+                if name in self._weights:
+                    terms[name] = getattr(regularisers, name)(
+                        ellipsoids.means, self._graph[1 if name == "mesh_normals" else 0]
+                    )
+        return {name: self._weights[name] * term for name, term in terms.items()}
+
+    # ---- Parts -------------------------------------------------------------------------------
+
+    def _present(self, step: int) -> Ellipsoids:
+        """The set before the step of this number, with gradient history.
+
+        Where focal lengths are sought along with the shape, the set shrinks as they grow. Pictures then hardly change
+        at first order, and what is left is the perspective, which alone tells them: without, every centre would have
+        to walk before a focal length may.
+        """
+        shape, values = self._shape(step), self.optimiser.values
+        if "log_focals" not in values or not {Part.means, Part.scales} <= set(self.settings.optimize):
+            return shape
+        size = (-values["log_focals"]).exp()
+        return replace(shape, means=self.center + (shape.means - self.center) * size, scales=shape.scales * size)
+
+    def _shape(self, step: int) -> Ellipsoids:
+        """The set that the variables of shape and colour have, with gradient history."""
+        values = self.optimiser.values
+        if self.follower is None or not self.follower.active(step):
+            return to_ellipsoids(values, self.base)
+        # Shapes are the base's, which follows the centres.
+        variables = {"means": self.follower.means(values["surface"])}
+        if "raw_colors" in values:
+            variables["raw_colors"] = values["raw_colors"]
+        return to_ellipsoids(variables, self.base)
+
+    def _set_free(self, follower: Follower) -> None:
+        """Start the free variables from where the surface has led."""
+        means = follower.means(self.optimiser["surface"]).detach()
+        free = ellipsoid_variables(replace(self.base, means=means))
+        with torch.no_grad():
+            for name in ("means", "log_scales", "quats", "raw_density"):
+                if name in self.optimiser:
+                    self.optimiser[name].copy_(free[name])
+
+    def _grow(self, done: int) -> None:
+        """Every now and then other ellipsoids, to the budget."""
+        plan, steps = self.settings.growth, self.settings.steps
+        if not plan.budget or "means" not in self.optimiser:
+            return
+        gradient = self.optimiser["means"].grad
+        if gradient is not None:
+            self.pull = self.pull + gradient.norm(dim=1)
+        if done % plan.every or not plan.start * steps < done <= plan.until * steps or gradient is None:
+            return
+        present = self._shape(done).detach()
+        change = growth.grow(
+            present, self.pull, budget=plan.budget, share=plan.share, least_opacity=plan.least_opacity,
+            generator=self.optimiser.generator,
+        )  # fmt: skip
+        new = present[change.rows]
+        self.base = replace(
+            new,
+            means=new.means + change.shift,
+            scales=new.scales * change.factor[:, None],
+            density=new.density * change.density,
+        )
+        names = [name for name in NAMES.values() if name in self.optimiser]
+        self.optimiser.rearrange(names, change.rows, change.fresh)
+        free = ellipsoid_variables(self.base)
+        with torch.no_grad():
+            for name in names:
+                self.optimiser[name].copy_(free[name])
+        self.pull, self.neighbours = self.pull.new_zeros(len(self.base)), None
+
+    def _variables(self) -> dict[str, Variable]:
+        """What is optimised, with its rates."""
+        settings, rates = self.settings, self.settings.rates
+        self._vertex_count = len(self.base)
+        free = ellipsoid_variables(self.base)
+        lengths = lambda rate: replace(rate, value=rate.value * self.unit)  # noqa: E731
+        own: dict[Part, Rate] = {
+            Part.means: lengths(rates.means), Part.scales: rates.scales, Part.quats: rates.quats,
+            Part.density: rates.density, Part.colors: rates.colors,
+        }  # fmt: skip
+        variables = {NAMES[p]: Variable(free[NAMES[p]], own[p]) for p in own if p in settings.optimize}
+        if self.follower is not None:
+            variables["surface"] = Variable(self.follower.start, lengths(rates.surface))
+        return variables | self.comparison.variables()

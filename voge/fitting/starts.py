@@ -1,0 +1,116 @@
+"""What a fit starts from, where it is not given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from voge.convert import FLATNESS, KAPPA, OPTICAL_DEPTH, from_mesh
+from voge.ellipsoids import Ellipsoids
+from voge.fitting.captures import Capture
+
+GREY = 0.5
+DIFFERENT = 0.1  # from the border's colour, in any channel
+INSIDE = 0.6  # of the radius
+
+
+class Start(NamedTuple):
+    """Ellipsoids, and the faces between them where they are a mesh's vertices."""
+
+    ellipsoids: Ellipsoids  # N
+    faces: Tensor | None  # (F, 3) int64 rows of the ellipsoids
+
+
+def sphere(count: int, radius: float = 1.0, center: Sequence[float] = (0, 0, 0)) -> Start:
+    """The vertices of a subdivided icosahedron: 12, 42, 162, 642, 2562 or 10242 grey ellipsoids.
+
+    Raises:
+        ValueError: another count.
+    """
+    import trimesh
+
+    counts = [10 * 4**level + 2 for level in range(6)]
+    if count not in counts:
+        raise ValueError(f"count of a sphere must be one of {', '.join(map(str, counts))}; got {count}")
+    mesh = trimesh.creation.icosphere(subdivisions=counts.index(count), radius=radius)
+    vertices = torch.from_numpy(np.array(mesh.vertices)) + torch.tensor(center, dtype=torch.float64)
+    faces = torch.from_numpy(np.array(mesh.faces)).long()
+    return Start(from_mesh(vertices, faces, colors=torch.full_like(vertices, GREY)), faces)
+
+
+def box(per_side: int = 3, radius: float = 1.0, center: Sequence[float] = (0, 0, 0)) -> Start:
+    """A cube of 6 per_side^2 flat grey ellipsoids, each for a square of a face, turned as the face is.
+
+    Args:
+        per_side: squares along an edge.
+        radius: half an edge, world units.
+        center: of the cube.
+    """
+    if per_side < 1:
+        raise ValueError(f"per_side must be at least 1, got {per_side}")
+    side = 2 * radius / per_side
+    line = (torch.arange(per_side) + 0.5) * side - radius
+    u, v = (t.reshape(-1) for t in torch.meshgrid(line, line, indexing="ij"))
+    width = KAPPA["triangle"] * side / 12**0.5  # the deviation of a square is side / sqrt(12)
+    means, scales = [], []
+    for axis in range(3):
+        for sign in (1, -1):
+            flat = torch.stack([torch.full_like(u, sign * radius), u, v], 1)
+            means.append(flat.roll(axis, 1))
+            scales.append(torch.tensor([FLATNESS * width, width, width]).roll(axis).expand_as(flat))
+    count = 6 * per_side**2
+    density = torch.full((count,), OPTICAL_DEPTH["triangle"] * side**2 / (2 * math.pi * width**2))
+    place = torch.cat(means) + torch.tensor(center, dtype=torch.float32)
+    quats = torch.tensor([1.0, 0, 0, 0]).repeat(count, 1)
+    return Start(Ellipsoids(place, torch.cat(scales), quats, density, torch.full_like(place, GREY)), None)
+
+
+def enclosed(captures: Sequence[Capture]) -> tuple[tuple[float, float, float], float]:
+    """The middle and the radius of a sphere that is about as large as what the cameras look at.
+
+    The middle is nearest to all optical axes; the radius is what the masks cover, or without masks a part of what
+    differs from the pictures' borders.
+
+    Raises:
+        ValueError: the optical axes are parallel, or all cameras look away from where they meet.
+    """
+    centers = torch.cat([c.cameras.centers for c in captures]).double().cpu()
+    forwards = torch.cat([c.cameras.forwards for c in captures]).double().cpu()
+    across = torch.eye(3).double() - forwards[:, :, None] * forwards[:, None, :]
+    normal = across.sum(0)
+    if torch.linalg.eigvalsh(normal)[0] < 1e-6 * len(centers):
+        raise ValueError("the cameras look along parallel lines, so that where the object is cannot be told")
+    middle = torch.linalg.solve(normal, (across @ centers[:, :, None]).sum(0))[:, 0]
+    away = ((middle - centers) * forwards).sum(1)
+    if not (away > 0).any():
+        raise ValueError("all cameras look away from where their axes meet")
+    background = border_color(captures)
+    radii = torch.cat([_seen_radii(c, background) for c in captures]) * away
+    x, y, z = middle.tolist()
+    return (x, y, z), float(radii[away > 0].median())
+
+
+def border_color(captures: Sequence[Capture]) -> Tensor:
+    """(3,) the median colour of the pictures' outermost pixels: that of a plain background."""
+    edges = []
+    for capture in captures:
+        images = capture.images
+        edges += [images[:, [0, -1]].reshape(-1, 3), images[:, :, [0, -1]].reshape(-1, 3)]
+    return torch.cat(edges).median(0).values
+
+
+def _seen_radii(capture: Capture, background: Tensor) -> Tensor:
+    """Radius at distance 1 of a disc as large as the object is in each view."""
+    focal = capture.cameras.Ks[:, 0, 0].double().cpu()
+    if capture.masks is not None:
+        area = capture.masks.double().sum((1, 2))
+    else:
+        different = (capture.images - background).abs().amax(-1) > DIFFERENT
+        # Without masks the sphere begins inside: what is outside the object learns the background's colour and stays.
+        area = INSIDE**2 * different.double().sum((1, 2))
+    return (area.cpu() / math.pi).sqrt() / focal

@@ -1,0 +1,110 @@
+"""Pictures of a mesh to fit to: ray-cast, lit by a point light, from around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from voge.cameras import Cameras, intrinsics, orbit
+from voge.fitting.captures import Capture
+from voge.imaging.lighting import shade
+from voge.io.meshes import Mesh
+from voge.mesh_render import render_mesh
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Views around the origin. The defaults are those of the textured-mesh tutorial that the paper follows (4.5)."""
+
+    views: int = 20
+    distance: float = 2.7  # from the origin, where the object is scaled to a largest coordinate of 1
+    size: int = 128  # pixels a side
+    focal: float = 126.0  # pixels at a side of 128; follows the size
+    azimuth: tuple[float, float] = (-180.0, 180.0)  # of the first and the last view, degrees
+    elevation: tuple[float, float] = (0.0, 360.0)
+
+    def cameras(self) -> Cameras:
+        """The views, evenly spaced in both angles."""
+        azimuth = torch.linspace(*self.azimuth, self.views)
+        elevation = torch.linspace(*self.elevation, self.views)
+        return self.looking(azimuth, elevation)
+
+    def looking(self, azimuth: Tensor, elevation: Tensor) -> Cameras:
+        """Views from other angles (V,), degrees, with the same lens and distance."""
+        K = intrinsics(self.size, self.size, focal=self.focal * self.size / 128)
+        viewmats = orbit(azimuth, elevation, self.distance)
+        return Cameras(viewmats, K.expand(len(viewmats), 3, 3).contiguous(), self.size, self.size)
+
+    def random(self, count: int, seed: int) -> Cameras:
+        """Views from directions that are spread evenly at random over the sphere."""
+        generator = torch.Generator().manual_seed(seed)
+        return self._from(torch.randn(count, 3, generator=generator))
+
+    def unseen(self, count: int = 5, spread: float = 20.0) -> Cameras:
+        """Views of the side that the sweep sees least: from where the nearest of its cameras is farthest, and around.
+
+        Args:
+            count: views; the first from the middle of that side.
+            spread: degrees between the first and the others.
+        """
+        seen = torch.nn.functional.normalize(self.cameras().centers, dim=1)
+        tried = _fibonacci(4096)
+        middle = tried[(tried @ seen.mT).amax(1).argmin()]
+        across = torch.linalg.cross(middle, torch.eye(3)[middle.abs().argmin()])
+        across = torch.nn.functional.normalize(across, dim=0)
+        beside = torch.linalg.cross(middle, across)
+        turn, tilt = 2 * torch.pi * torch.arange(count - 1) / max(count - 1, 1), torch.deg2rad(torch.tensor(spread))
+        ring = turn.cos()[:, None] * across + turn.sin()[:, None] * beside
+        return self._from(torch.cat([middle[None], tilt.cos() * middle + tilt.sin() * ring]))
+
+    def _from(self, directions: Tensor) -> Cameras:
+        x, y, z = torch.nn.functional.normalize(directions, dim=1).unbind(1)
+        return self.looking(torch.rad2deg(torch.atan2(x, z)), torch.rad2deg(torch.asin(y)))
+
+
+def _fibonacci(count: int) -> Tensor:
+    """(count, 3) directions, evenly spread."""
+    step = torch.arange(count, dtype=torch.float64)
+    z = 1 - (2 * step + 1) / count
+    angle, radius = step * (torch.pi * (3 - 5**0.5)), (1 - z * z).sqrt()
+    return torch.stack([radius * angle.cos(), radius * angle.sin(), z], 1).float()
+
+
+def to_size_one(mesh: Mesh) -> Mesh:
+    """The middle of the bounding box at the origin, and the largest coordinate 1."""
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    moved = mesh.vertices - (low + high) / 2
+    return replace(mesh, vertices=moved / np.abs(moved).max())
+
+
+def photograph(
+    mesh: Mesh,
+    cameras: Cameras,
+    *,
+    light: Sequence[float] | None = (0.0, 0.0, -3.0),
+    ambient: float = 0.6,
+    samples: int = 3,
+) -> Capture:
+    """Pictures and masks of a mesh from V cameras.
+
+    Args:
+        mesh: see `voge.mesh_render.render_mesh`.
+        cameras: V views, on the CPU.
+        light: position of the point light, world space; None leaves colours as they are.
+        ambient: share of light that comes from everywhere: the tutorial's 0.5 of 0.5 + 0.3, its highlights left out,
+            since what changes with the view is no colour of a surface.
+        samples: rays along each side of a pixel.
+    """
+    pictures = render_mesh(mesh, cameras, samples, smooth=True)
+    image = pictures.image
+    if light is not None:
+        covered = pictures.alpha.clamp_min(1e-6)[..., None]
+        rays = cameras.rays()
+        places = rays.origins + rays.directions * pictures.depth[..., None] / covered
+        colors, normals, flat = (t.reshape(-1, 3) for t in (image, pictures.normals, places))
+        image = shade(colors, normals, flat, image.new_tensor(light), ambient=ambient).reshape(image.shape)
+    return Capture(cameras, image.contiguous(), pictures.alpha)
