@@ -35,6 +35,8 @@ def test_a_real_signal_ends_it_cleanly_and_leaves_nothing(folder, number, code, 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Tests started in the background of a script inherit a Ctrl-C that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + 60
