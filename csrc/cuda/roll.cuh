@@ -1,18 +1,10 @@
 // All hits of one ray and all their events in order, for a warp.
 #pragma once
 
+#include "order.cuh"
 #include "ring.cuh"
 
 namespace voge {
-
-// Floats in the order of unsigned integers.
-VOGE_DEVICE uint32_t ordered(float t) {
-  const uint32_t bits = __float_as_uint(t);
-  return bits ^ ((bits >> 31) ? 0xffffffffu : 0x80000000u);
-}
-VOGE_DEVICE float unordered(uint32_t bits) {
-  return __uint_as_float(bits ^ ((bits >> 31) ? 0x80000000u : 0xffffffffu));
-}
 
 // Events in order of time, then of what they are: one unsigned number for float, a pair for double.
 struct DoubleKey {

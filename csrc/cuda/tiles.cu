@@ -4,6 +4,7 @@
 
 #include "../bounds.h"
 #include "launch.cuh"
+#include "order.cuh"
 
 namespace voge {
 namespace {
@@ -87,15 +88,6 @@ __device__ void visit_tiles(const voge_scene& s, const Cone* cones, int64_t item
                    [&](int64_t tile) { visit(view * per_view + tile); });
 }
 int64_t item_count(const voge_scene& s) { return (s.viewmats != nullptr ? s.views : 1) * s.count; }
-
-// Floats in the order of unsigned integers.
-__device__ uint32_t ordered(float t) {
-  const uint32_t bits = __float_as_uint(t);
-  return bits ^ ((bits >> 31) ? 0xffffffffu : 0x80000000u);
-}
-__device__ float unordered(uint32_t bits) {
-  return __uint_as_float(bits ^ ((bits >> 31) ? 0x80000000u : 0xffffffffu));
-}
 
 // The box of all centres that are seen, as ordered numbers: least of each coordinate, then greatest.
 struct Extent {
