@@ -93,12 +93,25 @@ def read_picture(path: str | Path) -> NDArray[np.float32]:
     Raises:
         DataError: the file is missing or no picture.
     """
+    return _over_white(_stored(path))
+
+
+def read_bytes(path: str | Path) -> NDArray[np.uint8]:
+    """The same with 8 bits, (H, W, 3); quicker where they are what the file holds."""
+    stored = _stored(path)
+    return stored if stored.dtype == np.uint8 and stored.shape[2] == 3 else to_bytes(_over_white(stored))
+
+
+def _stored(path: str | Path) -> NDArray[Any]:
     from voge.io.photos import read_pixels
 
     path = Path(path)
     if not path.is_file():
         raise DataError(path, "is a folder, not a picture" if path.is_dir() else "no such file")
-    stored, _ = read_pixels(path)
+    return read_pixels(path)[0]
+
+
+def _over_white(stored: NDArray[Any]) -> NDArray[np.float32]:
     pixels = stored.astype(np.float32) / np.float32(np.iinfo(stored.dtype).max)
     if pixels.shape[2] == 3:
         return pixels

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from voge.cameras import Cameras
 from voge.io.cameras.fields import intrinsic_matrix
-from voge.io.images import read_picture, to_bytes
+from voge.io.images import read_bytes
 from voge.pose.crops import Crop, Framing, crop_annotated, cut
 from voge.pose.data import Item
 from voge.pose.records import Annotation
@@ -54,7 +54,7 @@ def annotated_frame(item: Item, framing: Framing) -> tuple[Frame, Annotation]:
         DataError: the annotation or the image cannot be used.
     """
     note = item.annotation()
-    crop = crop_annotated(to_bytes(read_picture(item.image)), note, framing)
+    crop = crop_annotated(read_bytes(item.image), note, framing)
     return Frame(crop, note.intrinsics, note.viewmat, note.width, note.height), note
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from voge.cameras import Cameras
-from voge.io.images import read_picture, to_bytes
+from voge.io.images import read_bytes
 from voge.pose.crops import Crop, Framing, crop_annotated
 from voge.pose.data import Item
 from voge.pose.records import Annotation
@@ -72,7 +73,7 @@ class Views(Dataset[tuple[str, View]]):
         """
         number, epoch = index
         item, note = self.items[number], self.notes[number]
-        image = to_bytes(read_picture(item.image))
+        image = read_bytes(item.image)
         framing = self.framings[item.category]
         if self.augmentation is None:
             return item.category, view_of(crop_annotated(image, note, framing), note)
@@ -171,20 +172,24 @@ def cameras_of(batch: Batch, device: torch.device) -> Cameras:
 
 def _hide(image: Tensor, most: float, random: np.random.Generator) -> tuple[Tensor, Tensor]:
     """A picture (3, H, W) with ellipses and boxes over it, of its own pixels from elsewhere in other colours."""
-    height, width = image.shape[1:]
-    visible = torch.ones(height, width, dtype=torch.bool)
+    _, height, width = image.shape
+    pixels, visible = image.numpy().copy(), np.ones((height, width), bool)
     wanted = random.uniform(0, most)
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    while most and float((~visible).float().mean()) < wanted:
+    while most and 1 - visible.mean() < wanted:
         cy, cx = random.uniform(0.1, 0.9, 2) * (height, width)
         ry, rx = random.uniform(0.08, 0.3, 2) * min(height, width)
-        u, v = (x - cx).abs() / rx, (y - cy).abs() / ry
-        patch = (u.maximum(v) if random.random() < 0.5 else (u * u + v * v).sqrt()) < 1
-        shift = random.integers(0, (height, width)).tolist()
-        other = image.roll(shift, (1, 2))[torch.from_numpy(random.permutation(3))]
+        # Only what the patch can cover is looked at.
+        y = np.arange(max(math.floor(cy - ry), 0), min(math.ceil(cy + ry) + 1, height))
+        x = np.arange(max(math.floor(cx - rx), 0), min(math.ceil(cx + rx) + 1, width))
+        v, u = np.abs(y - cy)[:, None] / ry, np.abs(x - cx) / rx
+        patch = (np.maximum(u, v) if random.random() < 0.5 else np.hypot(u, v)) < 1
+        down, right = random.integers(0, (height, width))
+        other = pixels[random.permutation(3)][:, (y - down)[:, None] % height, (x - right) % width]
         other = other if random.random() < 0.5 else 255 - other
-        image, visible = torch.where(patch, other, image), visible & ~patch
-    return image, visible
+        part = np.s_[y[0] : y[-1] + 1, x[0] : x[-1] + 1]
+        np.copyto(pixels[(slice(None), *part)], other, where=patch)
+        visible[part] &= ~patch
+    return torch.from_numpy(pixels), torch.from_numpy(visible)
 
 
 def _vary(image: Tensor, amount: float, random: np.random.Generator) -> Tensor:
@@ -192,6 +197,6 @@ def _vary(image: Tensor, amount: float, random: np.random.Generator) -> Tensor:
     brightness, contrast, saturation = np.exp(random.uniform(-amount, amount, 3)).tolist()
     pixels = image.float() / 255
     grey = pixels.mean(0, keepdim=True)
-    pixels = (grey + saturation * (pixels - grey)) * brightness
-    pixels = pixels.mean() + contrast * (pixels - pixels.mean())
-    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
+    pixels.sub_(grey).mul_(saturation).add_(grey).mul_(brightness)
+    mean = pixels.mean()
+    return pixels.sub_(mean).mul_(contrast).add_(mean).clamp_(0, 1).mul_(255).round_().to(torch.uint8)

@@ -18,7 +18,7 @@ from voge.ellipsoids import Ellipsoids
 from voge.io import DataError
 from voge.io.cameras import load_cameras
 from voge.io.files import atomic_folder
-from voge.io.images import IMAGE_SUFFIXES, contact_sheet, cover, read_picture, to_bytes, write_png
+from voge.io.images import IMAGE_SUFFIXES, contact_sheet, cover, read_bytes, read_picture, write_png
 from voge.pose.crops import Framing, find_framing
 from voge.pose.data import DataSet, Item, open_data
 from voge.pose.features import STRIDE, ExtractorError, fixed
@@ -147,7 +147,7 @@ def _match_anchor(path: Path, looks: _Looks, console: Console) -> tuple[str, dic
     gallery = list(_pictures(config.inputs[1:]))
     if not gallery:
         raise UsageError("give a gallery after the anchor: pictures, or a folder of them")
-    image = to_bytes(read_picture(view.image))
+    image = read_bytes(view.image)
     ellipsoids = load_object(model, Conversion(), console).to(torch.float32)
     try:
         frame, framing = instance_frame(image, ellipsoids, view.K, view.viewmat)

@@ -20,7 +20,7 @@ from voge.io.cameras import View, Views, load_cameras, save_cameras
 from voge.io.cameras.bop import MILLIMETRES
 from voge.io.ellipsoids import save_ellipsoids
 from voge.io.files import atomic_folder
-from voge.io.images import check_video, read_picture, to_bytes, write_png, write_video
+from voge.io.images import check_video, read_bytes, read_picture, write_png, write_video
 from voge.pose.angles import from_rotation, towards
 from voge.pose.energy import Target
 from voge.pose.estimate import Estimate, Estimator, ranked
@@ -98,7 +98,7 @@ def _subjects(config: PoseEstimateConfig, chosen: Chosen, console: Console) -> I
     category = model.categories[name]
     estimator = Estimator(model.network, category, config.estimation(Free.pose))
     for path in map(Path, config.inputs):
-        image = to_bytes(read_picture(path))
+        image = read_bytes(path)
         box = _box(config, path, image)
         frame = boxed_frame(image, box, category.framing, config.focal)
         yield _Subject(path, image, frame, estimator, category.ellipsoids)
@@ -117,7 +117,7 @@ def _instances(config: PoseEstimateConfig, chosen: Chosen, console: Console) -> 
     except ExtractorError as error:
         raise UsageError(str(error)) from error
     path, model = Path(config.inputs[0]), Path(config.model)
-    image = to_bytes(read_picture(path))
+    image = read_bytes(path)
     (view,) = load_cameras(config.pose, "pose")
     if (view.width, view.height) != (image.shape[1], image.shape[0]):
         sizes = f"{view.width}x{view.height}, {path} is {image.shape[1]}x{image.shape[0]}"
