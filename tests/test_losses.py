@@ -107,6 +107,12 @@ def test_tangency_is_least_for_the_normal_of_the_local_plane():
     assert least <= terms.tangency(made, beside) < 1.1 * least + 1e-4
 
 
+def test_shortest_axes_are_columns_of_the_rotations_whatever_the_quaternions_length():
+    made = random_set()
+    made = Ellipsoids(made.means, made.scales[:, [1, 0, 2]], made.quats * 3, made.density)
+    torch.testing.assert_close(terms.shortest_axes(made), made.rotations[:, :, 1])
+
+
 def test_nearest_neighbours_leave_the_point_itself_out():
     points = torch.tensor([[0.0, 0, 0], [1, 0, 0], [3, 0, 0]])
     assert terms.nearest_neighbours(points, 1)[:, 0].tolist() == [1, 0, 1]

@@ -33,6 +33,38 @@ def test_values_of_a_step_are_the_terms_and_their_sum():
     assert step.values() == {"loss": 5.0, "a": 2.0, "b": 3.0}
 
 
+def test_weights_are_of_the_gradient_and_of_what_is_told():
+    optimiser = made(1)
+    slopes = {}
+
+    def loss(step):
+        terms = {"a": optimiser["x"].sum() + 2, "b": 3 * optimiser["x"].sum() + 3}
+        optimiser["x"].register_hook(lambda gradient: slopes.update(x=gradient))
+        return terms
+
+    (step,) = optimiser.run(loss, {"b": 0.5})
+    assert step.values() == {"loss": 3.5, "a": 2.0, "b": 1.5}
+    torch.testing.assert_close(slopes["x"], torch.full((3, 2), 2.5))
+
+
+def test_steps_are_those_of_torchs_adam_with_a_rate_for_each_variable():
+    starts = {"x": torch.linspace(-1, 1, 6).reshape(3, 2), "y": torch.tensor([0.3, -2.0])}
+    rates = {"x": Rate(value=0.1, final=0.1), "y": Rate(value=0.02, course=Course.cosine, final=0.5)}
+    optimiser = Optimiser({name: Variable(starts[name], rates[name]) for name in starts}, 30, betas=(0.8, 0.95))
+    theirs = {name: start.clone().requires_grad_() for name, start in starts.items()}
+    groups = [{"params": [leaf], "name": name} for name, leaf in theirs.items()]
+    adam = torch.optim.Adam(groups, betas=(0.8, 0.95), eps=1e-15)
+    cost = lambda v: ((v["x"] - 1) ** 4).sum() + (v["y"] * v["x"].sum()).cos().sum()  # noqa: E731
+    for step in optimiser.run(lambda step: {"cost": cost(optimiser)}):
+        adam.zero_grad()
+        cost(theirs).backward()
+        for group in adam.param_groups:
+            group["lr"] = rates[group["name"]].at(step.number - 1, 30)
+        adam.step()
+    for name, leaf in theirs.items():
+        torch.testing.assert_close(optimiser[name], leaf, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("stop", [1, 17, 39])
 def test_a_loaded_state_goes_on_bit_by_bit(stop):
     whole = made()

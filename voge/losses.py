@@ -33,7 +33,7 @@ class SilhouetteLoss(str, Enum):
 
 def squared(value: Tensor, target: Tensor) -> Tensor:
     """Mean of (v - t)^2."""
-    return (value - _like(value, target)).square().mean()
+    return torch.nn.functional.mse_loss(value, _like(value, target))
 
 
 def absolute(value: Tensor, target: Tensor) -> Tensor:

@@ -54,10 +54,11 @@ def overlap(ellipsoids: Ellipsoids, neighbours: Tensor, target: float = -2.0) ->
     """
     covariance = ellipsoids.covariances
     log_size = ellipsoids.scales.log().sum(1)  # 1/2 log|S|
-    both = covariance[:, None] + covariance[neighbours]
-    offset = ellipsoids.means[:, None] - ellipsoids.means[neighbours]
+    both = covariance[:, None] + _beside(covariance, neighbours)
+    offset = ellipsoids.means[:, None] - _beside(ellipsoids.means, neighbours)
     volume, away = _solve(both, offset)
-    log_overlap = (log_size[:, None] + log_size[neighbours]) / 2 + 1.5 * math.log(2) - volume.log() / 2 - away / 2
+    sizes = log_size[:, None] + _beside(log_size, neighbours)
+    log_overlap = sizes / 2 + 1.5 * math.log(2) - volume.log() / 2 - away / 2
     # Pairs far apart have log O of minus thousands; the pull on them grows no more from some point on.
     return torch.nn.functional.huber_loss(log_overlap, torch.full_like(log_overlap, target), delta=2.0) * 2
 
@@ -69,21 +70,21 @@ def tangency(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
     eigenvalue's share, where n_i is the normal of the neighbours' local PCA (Hoppe et al. 1992): it aligns normals
     without an eigen-decomposition, whose gradient is unbounded, and flattens the surface as well.
     """
-    offset = ellipsoids.means[neighbours] - ellipsoids.means[:, None]
-    height = (offset * shortest_axes(ellipsoids)[:, None]).sum(-1)
-    return (height.square().sum(1) / offset.square().sum((1, 2)).clamp_min(_TINY)).mean()
+    offset = _beside(ellipsoids.means, neighbours) - ellipsoids.means[:, None]
+    height = (offset @ shortest_axes(ellipsoids)[..., None]).squeeze(-1)
+    return (height.square().sum(1) / (offset.square().sum((1, 2)) + _TINY)).mean()
 
 
 def agreement(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
     """Mean of 1 - (n_i . n_j)^2 over neighbours: shortest axes agree up to their sign."""
     normals = shortest_axes(ellipsoids)
-    return (1 - (normals[:, None] * normals[neighbours]).sum(-1).square()).mean()
+    return (1 - (normals[:, None] * _beside(normals, neighbours)).sum(-1).square()).mean()
 
 
 def flatness(ellipsoids: Ellipsoids) -> Tensor:
     """Mean of s_min^2 / (s_mid s_max): ellipsoids are sheets; 1 for spheres."""
-    short, middle, long = ellipsoids.scales.sort(1).values.unbind(1)
-    return (short.square() / (middle * long)).mean()
+    logs = ellipsoids.scales.log()
+    return (3 * (logs.min(1).values - logs.mean(1))).exp().mean()  # s_min^3 over the volume: sorting is slower
 
 
 def roundness(ellipsoids: Ellipsoids) -> Tensor:
@@ -95,12 +96,12 @@ def roundness(ellipsoids: Ellipsoids) -> Tensor:
 def size_agreement(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
     """Mean over neighbours of the squared difference of log scales, longest with longest: neighbours are alike."""
     logs = ellipsoids.scales.log().sort(1).values
-    return (logs[:, None] - logs[neighbours]).square().mean()
+    return (logs[:, None] - _beside(logs, neighbours)).square().mean()
 
 
 def spacing_agreement(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
     """Variance of the log distances to the neighbours of each: centres are spread evenly."""
-    offset = ellipsoids.means[neighbours] - ellipsoids.means[:, None]
+    offset = _beside(ellipsoids.means, neighbours) - ellipsoids.means[:, None]
     logs = offset.square().sum(-1).clamp_min(_TINY).log() / 2
     return logs.var(1, correction=0).mean()
 
@@ -110,7 +111,7 @@ def laplacian(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
 
     The umbrella operator on the graph of neighbours: fairs the surface of centres and evens out their spacing.
     """
-    beside = ellipsoids.means[neighbours]
+    beside = _beside(ellipsoids.means, neighbours)
     spread = (beside - ellipsoids.means[:, None]).square().sum(-1).mean()
     return (ellipsoids.means - beside.mean(1)).square().sum(-1).mean() / spread.clamp_min(_TINY)
 
@@ -120,7 +121,8 @@ def feature_agreement(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
     features = ellipsoids.features
     if features is None:
         raise ValueError("ellipsoids must have features for feature_agreement; got none")
-    return (features[:, None] - features[neighbours]).square().mean()
+    beside = _beside(features, neighbours)
+    return torch.nn.functional.mse_loss(beside, features[:, None].expand_as(beside))
 
 
 def opacity_entropy(ellipsoids: Ellipsoids) -> Tensor:
@@ -133,8 +135,18 @@ def opacity_entropy(ellipsoids: Ellipsoids) -> Tensor:
 
 def shortest_axes(ellipsoids: Ellipsoids) -> Tensor:
     """(N, 3) unit shortest axes in world space: the normals of flat ellipsoids, of either sign."""
-    place = ellipsoids.scales.argmin(1)[:, None, None].expand(-1, 3, 1)
-    return ellipsoids.rotations.gather(2, place).squeeze(2)
+    scales, quats = ellipsoids.scales.detach(), ellipsoids.quats
+    axes = torch.zeros_like(scales).scatter_(1, scales.argmin(1, keepdim=True), 1)
+    # That one column alone: all nine entries of the rotations would take three times as many operators.
+    w, u = quats.split([1, 3], 1)
+    turned = torch.linalg.cross(u, axes)
+    return axes + (w * turned + torch.linalg.cross(u, turned)) * (2 / quats.square().sum(1, keepdim=True))
+
+
+def _beside(values: Tensor, neighbours: Tensor) -> Tensor:
+    """(N, k, ...) what the neighbours (N, k) have of values (N, ...)."""
+    # The gradient of `values[neighbours]` sorts all indices first, which costs more than all else here.
+    return values.index_select(0, neighbours.flatten()).unflatten(0, neighbours.shape)
 
 
 def _solve(matrix: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:

@@ -83,16 +83,21 @@ class Comparison:
         seen = widened(ellipsoids, self.cells[size], settings.filter)
         total = sum(map(len, self.captures))
         count = min(settings.views_per_step, total)
-        chosen = torch.randperm(total, generator=optimiser.generator)[:count].sort().values
+        chosen = sorted(torch.randperm(total, generator=optimiser.generator)[:count].tolist())
         terms: dict[str, Tensor] = {}
         first = 0
         for i, (capture, rays) in enumerate(self.levels[size]):
-            rows = chosen[(chosen >= first) & (chosen < first + len(capture))] - first
+            own = [view - first for view in chosen if first <= view < first + len(capture)]
             first += len(capture)
-            if len(rows):
-                for name, term in self._compare(seen, i, capture, rays, rows, optimiser).items():
-                    share = term * (len(rows) / count)
-                    terms[name] = terms[name] + share if name in terms else share
+            if not own:
+                continue
+            rows = torch.tensor(own).to(ellipsoids.device, non_blocking=True)
+            found = self._compare(seen, i, capture, rays, rows, optimiser)
+            if len(own) == count:
+                return found
+            for name, term in found.items():
+                share = term * (len(own) / count)
+                terms[name] = terms[name] + share if name in terms else share
         return terms
 
     def _compare(
@@ -106,14 +111,17 @@ class Comparison:
     ) -> dict[str, Tensor]:
         """Some views of a capture against what is rendered of them."""
         settings, values = self.settings, optimiser.values
-        rows = rows.to(ellipsoids.device, non_blocking=True)
         cameras = self._cameras(values, index, self._fine(capture.cameras), rows)
-        some = cameras.rays() if rays is None else Rays(rays.origins[rows], rays.directions[rows])
+        if rays is None:
+            some = ops.camera_rays(cameras, settings.settings.backend)
+        else:
+            some = Rays(rays.origins.index_select(0, rows), rays.directions.index_select(0, rows))
         assert ellipsoids.features is not None
         image, alpha, _ = ops.render_rays(ellipsoids, ellipsoids.features, some, cameras, settings.settings)
         if settings.samples > 1:
             image, alpha = (_pooled(picture, settings.samples) for picture in (image, alpha))
-        images, masks = capture.images[rows], None if capture.masks is None else capture.masks[rows]
+        images = capture.images.index_select(0, rows)
+        masks = None if capture.masks is None else capture.masks.index_select(0, rows)
         if masks is None or settings.background is not Background.black:
             behind = self.background(values)
             if settings.background is Background.random:
@@ -140,7 +148,7 @@ class Comparison:
         poses = values.get("poses")
         if poses is not None:
             poses = poses[first : first + len(cameras)]
-            poses = poses if rows is None else poses[rows]
+            poses = poses if rows is None else poses.index_select(0, rows)
         focals, centers = values.get("log_focals"), values.get("centers")
         return moved_cameras(chosen, poses, focals, centers, pivot=self.center, unit=self.away)
 

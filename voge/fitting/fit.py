@@ -159,14 +159,14 @@ class Fitting:
         Raises:
             voge.optimise.DivergedError: see `Optimiser.run`.
         """
-        for step in self.optimiser.run(self._loss):
+        for step in self.optimiser.run(self._loss, self._weights):
             if self.follower is not None and self.follower.ends(step.number):
                 self._set_free(self.follower)
             self._grow(step.number)
             yield step
 
     def _loss(self, step: int) -> dict[str, Tensor]:
-        """The weighted terms of a step."""
+        """The terms of a step, unweighted."""
         if self.follower is not None and self.follower.due(step):
             self.base = self.follower.shaped(self.base, self.optimiser["surface"], step)
         ellipsoids = self._present(step)
@@ -184,7 +184,7 @@ class Fitting:
                     terms[name] = getattr(regularisers, name)(
                         ellipsoids.means, self._graph[1 if name == "mesh_normals" else 0]
                     )
-        return {name: self._weights[name] * term for name, term in terms.items()}
+        return terms
 
     # ---- Parts -------------------------------------------------------------------------------
 

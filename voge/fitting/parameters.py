@@ -41,7 +41,9 @@ def to_ellipsoids(variables: Mapping[str, Tensor], base: Ellipsoids) -> Ellipsoi
     return replace(
         base,
         means=variables.get("means", base.means),
-        scales=variables["log_scales"].clamp(*LOG_SCALES).exp() if "log_scales" in variables else base.scales,
+        scales=torch.nn.functional.hardtanh(variables["log_scales"], *LOG_SCALES).exp()
+        if "log_scales" in variables
+        else base.scales,
         quats=variables.get("quats", base.quats),
         density=torch.nn.functional.softplus(variables["raw_density"]) if "raw_density" in variables else base.density,
         features=base.features if colors is None else colors.sigmoid(),

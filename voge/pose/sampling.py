@@ -29,8 +29,9 @@ def widened(ellipsoids: Ellipsoids, cell: float, filter: float = FILTER) -> Elli
     if filter == 0:
         return ellipsoids
     scales = (ellipsoids.scales.square() + (filter * cell) ** 2).sqrt()
-    before, after = (s.sort(dim=1, descending=True).values[:, :2].prod(1) for s in (ellipsoids.scales, scales))
-    return replace(ellipsoids, scales=scales, density=ellipsoids.density * before / after)
+    shrunk = ellipsoids.scales / scales  # least along the shortest axis: the largest product of two leaves it out
+    share = (shrunk * shrunk.roll(1, 1)).max(1).values
+    return replace(ellipsoids, scales=scales, density=ellipsoids.density * share)
 
 
 def sample_views(fragments: Fragments, maps: Tensor, shares: Tensor | None = None) -> tuple[Tensor, Tensor]:
