@@ -23,7 +23,7 @@ from voge.fitting.starts import enclosed, sphere
 from voge.fitting.targets import Sweep
 from voge.optimise import DivergedError, Rate
 from voge.pose.sampling import widened
-from voge.rigid import angle_between
+from voge.rigid import angle_between, cross_matrix, rotation
 
 SWEEP = Sweep(views=8, size=32)
 SHARP = {"coarse": Coarse(factor=1), "filter": 0.0, "samples": 2}  # what a known shape, which cannot shrink, asks for
@@ -259,6 +259,14 @@ class Operators(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         self.count += 1
         return function(*args, **(kwargs or {}))
+
+
+def test_rotations_are_exponentials_with_slopes_at_0_too():
+    for angle in (0.0, 1e-9, 1e-4, 1.0, 3.1):
+        vectors = torch.nn.functional.normalize(torch.randn(5, 3, dtype=torch.float64), dim=1) * angle
+        vectors.requires_grad_()
+        torch.testing.assert_close(rotation(vectors), torch.linalg.matrix_exp(cross_matrix(vectors)))
+        assert torch.autograd.gradcheck(rotation, vectors)
 
 
 @pytest.mark.parametrize(("until", "most"), [(1.0, 220), (0.0, 245)])

@@ -7,6 +7,7 @@ Translation and turning about that centre do not mix: the centre goes where the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -30,7 +31,11 @@ def move(poses: Tensor, increments: Tensor, centers: Tensor) -> Tensor:
 
 def rotation(vectors: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) of rotation vectors (..., 3): axis times angle in radians (Rodrigues)."""
-    return torch.linalg.matrix_exp(cross_matrix(vectors))
+    # By sinc, whose slope at 0 is exact; a matrix exponential would wait for a GPU.
+    cross = cross_matrix(vectors)
+    turns = vectors.norm(dim=-1)[..., None, None] / (2 * math.pi)
+    eye = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
+    return eye + torch.sinc(2 * turns) * cross + torch.sinc(turns).square() / 2 * (cross @ cross)
 
 
 def rotation_vector(matrix: Tensor) -> Tensor:

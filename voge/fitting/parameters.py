@@ -79,6 +79,7 @@ def moved_cameras(
         zoom = log_focals.exp().expand(len(cameras), 2)[:, :, None]
         Ks = torch.cat([torch.cat([Ks[:, :2, :2] * zoom, Ks[:, :2, 2:]], -1), Ks[:, 2:]], 1)
     if centers is not None:
-        shift = (centers * Ks.new_tensor([cameras.width, cameras.height])).expand(len(cameras), 2)
+        across, down = centers.unbind(-1)
+        shift = torch.stack([across * cameras.width, down * cameras.height], -1).expand(len(cameras), 2)
         Ks = Ks + torch.nn.functional.pad(shift[:, :, None], (2, 0, 0, 1))
     return replace(cameras, viewmats=viewmats, Ks=Ks)
