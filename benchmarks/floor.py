@@ -41,7 +41,7 @@ def main() -> None:
 def counts(scene: scenes.Scene) -> tuple[int, int]:
     """Pairs that the tile lists make the renderer test, and hits."""
     e, c, s = scene.ellipsoids, scene.cameras, voge.RenderSettings()
-    _, _, (_, offsets, _), tile, _ = compiled._prepare(e, c.rays(), c, s)
+    (_, offsets, *_), tile = compiled.tile_lists(e, c.rays(), c, s)
     return int(offsets[-1]) * math.prod(tile[:2]), int(voge.trace(e, c, s).offsets[-1])
 
 

@@ -38,7 +38,7 @@ def seen(e: voge.Ellipsoids, rays: voge.Rays) -> torch.Tensor:
 def listed(e: voge.Ellipsoids, rays: voge.Rays, c: voge.Cameras | None) -> torch.Tensor:
     """(P, N): is ellipsoid n in the list of ray p's tile?"""
     views, height, width = rays.shape
-    _, _, (_, offsets, members), tile, _ = compiled._prepare(e, rays, c, voge.RenderSettings(min_density=ETA))
+    (_, offsets, members, _), tile = compiled.tile_lists(e, rays, c, voge.RenderSettings(min_density=ETA))
     table = torch.zeros(len(offsets) - 1, len(e), dtype=torch.bool)
     table[torch.repeat_interleave(torch.arange(len(offsets) - 1), offsets.diff()), members.long()] = True
     rows, columns = -(-height // tile[0]), -(-width // tile[1])
@@ -81,7 +81,7 @@ def test_events_lie_within_their_tiles_bounds(compiled_backend, monkeypatch):
     for kind in ("front", "around", "crossing"):
         e, c = scene(kind, 200, 3), cameras(33, 17)
         rays = c.rays()
-        _, _, (edges, offsets, members), *_ = compiled._prepare(e, rays, c, voge.RenderSettings(min_density=ETA))
+        (edges, offsets, members, _), _ = compiled.tile_lists(e, rays, c, voge.RenderSettings(min_density=ETA))
         assert len(offsets) == 2
         assert (edges[:, 1:] >= edges[:, :-1]).all()
         bounds = edges.new_full((len(edges), len(e)), torch.inf)

@@ -358,12 +358,10 @@ def test_the_number_of_threads_changes_no_bit(compiled_backend):
 def test_operators_keep_torchs_contract(compiled_backend):
     e, c = random_ellipsoids(6), cameras(5, 4)
     s = settings(compiled_backend)
-    geometry, ways, lists, tile, _ = compiled._prepare(e, c.rays(), c, s)
-    numbers = compiled._numbers(s)
-    wanted = [t.detach().clone().requires_grad_() for t in (*geometry, e.features, *ways)]
-    torch.library.opcheck(torch.ops.voge.render, (*wanted, *lists, tile, *numbers))
-    torch.library.opcheck(torch.ops.voge.trace, (*wanted[:4], *wanted[5:], *lists, tile, *numbers))
-    torch.library.opcheck(torch.ops.voge.bin, (*geometry, *ways, c.viewmats, c.Ks, False, tile, *numbers, None))
+    inputs = compiled._inputs(e, c.rays(), c, s)
+    wanted = [t.detach().clone().requires_grad_() for t in (*inputs[:4], e.features, *inputs[4:6])]
+    torch.library.opcheck(torch.ops.voge.render, (*wanted, *inputs[6:], None))
+    torch.library.opcheck(torch.ops.voge.trace, (*wanted[:4], *wanted[5:], *inputs[6:]))
     f = voge.trace(e, c, s)
     weight = f.weight.detach().requires_grad_()
     image = torch.rand(20, 3, dtype=torch.float64, requires_grad=True)

@@ -6,6 +6,7 @@ Both have the same methods. A scene is `voge_scene` of csrc/abi.h, filled by vog
 from __future__ import annotations
 
 import ctypes
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +18,30 @@ PACKED = 16  # scalars of a packed ellipsoid, kRow in csrc/cuda/rays.cuh
 SUMS = 16  # scalars that an ellipsoid's gradient gathers, kSums in csrc/cuda/gradient.cuh
 
 
+class Lists(NamedTuple):
+    """Which ellipsoids each tile's rays may meet: the discrete choice, which carries no gradient."""
+
+    edges: Tensor  # (1, E) for each member: no event of it comes earlier on any ray of the tile; CUDA (2, E): nor later
+    offsets: Tensor  # (tiles + 1,) int64: the members of tile i are offsets[i] to offsets[i + 1]
+    members: Tensor  # (E,) int32 ellipsoids
+    sizes: Tensor  # (2,) int64 on the CPU: E, and the longest list where that matters: on CUDA
+
+
 def _pointers(*tensors: Tensor | None) -> list[ctypes.c_void_p]:
     return [ctypes.c_void_p(None if t is None else t.data_ptr()) for t in tensors]
+
+
+def _tile_count(scene: Scene) -> int:
+    return scene.views * -(-scene.height // scene.tile_height) * -(-scene.width // scene.tile_width)
+
+
+def add_lists(scene: Scene, lists: Lists) -> None:
+    """Tell a scene its lists."""
+    edges, offsets, members, sizes = lists
+    entries, scene.longest_list = sizes.tolist()
+    scene.tile_offsets, scene.tile_members = offsets.data_ptr(), members.data_ptr()
+    scene.tile_nearest = nearest = edges.data_ptr()
+    scene.tile_farthest = nearest + entries * scene.scalar_size  # the second row, which CUDA has
 
 
 class Cpu:
@@ -27,24 +50,23 @@ class Cpu:
     def __init__(self, like: Tensor) -> None:
         self.like = like
 
-    def prepare(self, scene: Scene) -> None:
-        """Nothing to do before a render."""
-
     def _call(self, name: str, *arguments: object) -> None:
         library = native.cpu()
         assert library.handle is not None
         library.handle.voge_set_threads(torch.get_num_threads())
         library.call(name, *arguments)
 
-    def tile_lists(self, scene: Scene, tiles: int, capacity: int | None) -> tuple[Tensor, Tensor, Tensor, int, Tensor]:
-        """Edges (1, E): nearest events; offsets, members; the longest list, which only CUDA needs; False."""
-        offsets = self.like.new_empty(tiles + 1, dtype=torch.int64)
+    def tile_lists(self, scene: Scene, capacity: int | None) -> tuple[Lists, Tensor | None]:
+        """The lists, of which the scene is told, and None: their size is always counted."""
+        offsets = self.like.new_empty(_tile_count(scene) + 1, dtype=torch.int64)
         self._call("voge_tile_offsets", ctypes.byref(scene), *_pointers(offsets))
         size = int(offsets[-1])
-        members, nearest = self.like.new_empty(size, dtype=torch.int32), self.like.new_empty(size)
+        members, edges = self.like.new_empty(size, dtype=torch.int32), self.like.new_empty(1, size)
         scene.tile_offsets = offsets.data_ptr()
-        self._call("voge_tile_members", ctypes.byref(scene), *_pointers(members, nearest))
-        return nearest[None], offsets, members, 0, torch.tensor(False)
+        self._call("voge_tile_members", ctypes.byref(scene), *_pointers(members, edges))
+        lists = Lists(edges, offsets, members, torch.tensor([size, 0], device="cpu"))
+        add_lists(scene, lists)
+        return lists, None
 
     def run(self, name: str, scene: Scene, *arrays: Tensor | None) -> None:
         """One of render, render_backward, trace_counts, trace, trace_backward."""
@@ -62,49 +84,57 @@ class Cuda:
     def __init__(self, like: Tensor) -> None:
         self.like = like
         self.device = like.device.index
-        self.stream = ctypes.c_void_p(torch.cuda.current_stream(like.device).cuda_stream)
+        self.stream = torch.cuda.current_stream(like.device).cuda_stream
         self.library = native.cuda(self.device)
+        self.packed: Tensor | None = None
 
     def _bytes(self, count: int) -> Tensor:
         return self.like.new_empty(count, dtype=torch.uint8)
 
-    def prepare(self, scene: Scene) -> None:
-        """Set device and stream; pack the ellipsoids."""
+    def _pack(self, scene: Scene) -> None:
         scene.device, scene.stream = self.device, self.stream
         self.packed = self.like.new_empty(scene.count, PACKED)
         scene.packed = self.packed.data_ptr()
         self.library.call("voge_cuda_pack", ctypes.byref(scene), *_pointers(self.packed))
 
-    def tile_lists(self, scene: Scene, tiles: int, capacity: int | None) -> tuple[Tensor, Tensor, Tensor, int, Tensor]:
-        """Edges (2, E): nearest and farthest events; offsets, members, the longest list, whether E was too small.
+    def tile_lists(self, scene: Scene, capacity: int | None) -> tuple[Lists, Tensor | None]:
+        """The lists, of which the scene is told, and, where E is given as `capacity`, () whether more was needed.
 
-        Waits for the device once, to know E, unless it is given as `capacity`.
+        Without it the call waits for the device once, to know E.
         """
         handle = self.library.handle
         assert handle is not None
         scene.device, scene.stream = self.device, self.stream
-        counts = self.like.new_empty(tiles + 2, dtype=torch.int64)  # offsets, then the longest list
-        offsets, longest = counts[:-1], counts[-1:]
+        counts = self.like.new_empty(_tile_count(scene) + 2, dtype=torch.int64)  # offsets, then the longest list
+        offsets = counts[:-1]
+        longest = ctypes.c_void_p(counts.data_ptr() + 8 * len(offsets))
         counted = self._bytes(handle.voge_cuda_count_bytes(ctypes.byref(scene)))
-        self.library.call("voge_cuda_tile_offsets", ctypes.byref(scene), *_pointers(offsets, longest, counted))
+        self.library.call(
+            "voge_cuda_tile_offsets", ctypes.byref(scene), *_pointers(offsets), longest, *_pointers(counted)
+        )
+        self._pack(scene)  # before the wait, so that the device has it done by then
         if capacity is None:
-            entries, most = counts[-2:].tolist()
-            spilled = torch.tensor(False)
+            sizes, spilled = counts[-2:].cpu(), None
         else:
-            entries, most = capacity, min(capacity, scene.count)
+            sizes = torch.tensor([capacity, min(capacity, scene.count)], device="cpu")
             spilled = offsets[-1] > capacity
             offsets.clamp_(max=capacity)
-        scene.tile_offsets = offsets.data_ptr()
+        entries, _ = sizes.tolist()
         members, edges = self.like.new_empty(entries, dtype=torch.int32), self.like.new_empty(2, entries)
+        lists = Lists(edges, offsets, members, sizes)
+        add_lists(scene, lists)
         memory = self._bytes(handle.voge_cuda_sort_bytes(ctypes.c_int64(entries)))
-        arrays = _pointers(members, *edges, counted, memory)
+        edges_at = ctypes.c_void_p(scene.tile_nearest), ctypes.c_void_p(scene.tile_farthest)
+        arrays = (*_pointers(members), *edges_at, *_pointers(counted, memory))
         self.library.call("voge_cuda_tile_members", ctypes.byref(scene), ctypes.c_int64(entries), *arrays)
-        return edges, offsets, members, most, spilled
+        return lists, spilled
 
     def run(self, name: str, scene: Scene, *arrays: Tensor | None) -> None:
         """One of render, render_backward, trace_counts, trace, trace_backward."""
         handle = self.library.handle
         assert handle is not None
+        if self.packed is None:
+            self._pack(scene)
         arguments: list[object] = list(_pointers(*arrays))
         backward = name.endswith("_backward")
         if backward:
@@ -140,7 +170,8 @@ class Cuda:
 
     def _call(self, name: str, *arguments: object) -> None:
         size = ctypes.c_int32(self.like.element_size())
-        self.library.call(f"voge_cuda_{name}", ctypes.c_int32(self.device), self.stream, size, *arguments)
+        stream = ctypes.c_void_p(self.stream)
+        self.library.call(f"voge_cuda_{name}", ctypes.c_int32(self.device), stream, size, *arguments)
 
 
 def driver(like: Tensor) -> Cpu | Cuda:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from voge import compiled, native, reference
+from voge import compiled, native, products, reference
 from voge.cameras import CameraModel, Cameras, Rays
 from voge.ellipsoids import Ellipsoids
 from voge.settings import Backend, RenderSettings
@@ -62,6 +62,10 @@ def implementation(backend: Backend, device: torch.device) -> Backend:
     return backend
 
 
+# What torch.compiler.assume_constant_result does, which imports the compiler: loading libraries cannot be traced.
+implementation._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def _library(device: torch.device) -> native.Library | None:
     """The compiled library for a device; None where there could be none."""
     if device.type == "cuda":
@@ -107,14 +111,14 @@ def gather(weight: Tensor, attributes: Tensor, index: Tensor, offsets: Tensor) -
     """W A: (P, C) from attributes (N, C). Differentiable in weight and attributes."""
     if not _has_products(weight.device):
         return reference.gather(weight, attributes, index, offsets)
-    return torch.ops.voge.gather(weight.contiguous(), attributes.contiguous(), index, offsets)
+    return products.gather(weight.contiguous(), attributes.contiguous(), index, offsets)
 
 
 def scatter(weight: Tensor, image: Tensor, index: Tensor, offsets: Tensor, count: int) -> Tensor:
     """W^T I: (N, C) from an image (P, C), N = count. Differentiable in weight and image."""
     if not _has_products(weight.device):
         return reference.scatter(weight, image, index, offsets, count)
-    return torch.ops.voge.scatter(weight.contiguous(), image.contiguous(), index, offsets, count)
+    return products.scatter(weight.contiguous(), image.contiguous(), index, offsets, count)
 
 
 def _has_products(device: torch.device) -> bool:
