@@ -14,6 +14,7 @@ import json
 import platform
 import statistics
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -75,10 +76,14 @@ def main() -> None:
     parser.add_argument("--match", action="store_true", help="also match views, by the trained and by fixed features")
     parser.add_argument("--speed", action="store_true", help="also time one picture of 256 x 672")
     arguments = parser.parse_args()
-    torch.backends.cudnn.benchmark = True
     say(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {device_name(arguments.device)}")
     data = make_data(arguments)
     results: dict[str, dict] = {}
+
+    def keep(name: str, found: dict) -> None:
+        results[name] = found
+        (arguments.out / "results.json").write_text(json.dumps(results, indent=1))
+
     for seed in map(int, arguments.seeds.split(",")):
         for aggregation in arguments.aggregations.split(","):
             settings = training(arguments, seed, RENDERING[aggregation])
@@ -86,16 +91,15 @@ def main() -> None:
             for refinement in arguments.refinements.split(","):
                 how = Estimation(settings=RENDERING[aggregation], refinement=Refinement(method=Method(refinement)))
                 name = f"{aggregation}_{seed}_{refinement}"
-                results[name] = evaluated(data, model, how, arguments, name)
+                keep(name, evaluated(data, model, how, arguments, name))
     if arguments.table4:
         for name, settings, how in table4(arguments):
-            results[name] = evaluated(data, trained(data, settings, arguments, name), how, arguments, name)
+            keep(name, evaluated(data, trained(data, settings, arguments, name), how, arguments, name))
     if arguments.match:
-        results["match"] = {c: matched(data, model, c, arguments) for c in model.categories}
+        keep("match", {c: matched(data, model, c, arguments) for c in model.categories})
     if arguments.speed:
-        results["speed"] = speed(model, torch.device(arguments.device))
+        keep("speed", speed(model, torch.device(arguments.device)))
     spread(results, arguments)
-    (arguments.out / "results.json").write_text(json.dumps(results, indent=1))
 
 
 def make_data(arguments: argparse.Namespace) -> DataSet:
@@ -166,17 +170,11 @@ def table4(arguments: argparse.Namespace):
         settings = replace(
             training(arguments, seed, RENDERING["paper"]), method=MeshMethod.vertex, coverage=zeta, filter=0
         )
-        yield (
-            f"coverage_{zeta}",
-            settings,
-            Estimation(candidates=1, settings=RENDERING["paper"], refinement=adam, filter=0),
-        )
+        how = Estimation(candidates=1, settings=RENDERING["paper"], refinement=adam, filter=0)
+        yield f"coverage_{zeta}", settings, how
         if zeta == 0.5:
             for block in (Block.transmittance, Block.density):
-                how = Estimation(
-                    candidates=1, settings=RENDERING["paper"], filter=0, refinement=replace(adam, block=block)
-                )
-                yield f"block_{block.value}", settings, how
+                yield f"block_{block.value}", settings, replace(how, refinement=replace(adam, block=block))
 
 
 @torch.no_grad()
@@ -209,7 +207,14 @@ def matched(data: DataSet, model: PoseModel, name: str, arguments: argparse.Name
     return found
 
 
-def speed(model: PoseModel, device: torch.device) -> dict[str, float]:
+WAYS = {
+    "coarse": Estimation(candidates=1, refinement=Refinement(method=Method.none)),
+    "coarse + lm": Estimation(),
+    "coarse + adam 300": Estimation(refinement=Refinement(method=Method.adam)),
+}
+
+
+def speed(model: PoseModel, device: torch.device, ways: Sequence[str] = tuple(WAYS)) -> dict[str, float]:
     """Seconds for one picture of 256 x 672 with 144 starts, after a first one: coarse, refined, and all at once."""
     category = model.categories.get("car") or next(iter(model.categories.values()))
     framing = Framing(672, 256)
@@ -219,12 +224,8 @@ def speed(model: PoseModel, device: torch.device) -> dict[str, float]:
     viewmat[0, 2, 3] = framing.distance
     cameras = Cameras(viewmat, framing.intrinsics.float()[None], 672, 256)
     found = {}
-    for name, how in {
-        "coarse": Estimation(candidates=1, refinement=Refinement(method=Method.none)),
-        "coarse + lm": Estimation(),
-        "coarse + adam 300": Estimation(refinement=Refinement(method=Method.adam)),
-    }.items():
-        estimator = Estimator(model.network, wide, how)
+    for name in ways:
+        estimator = Estimator(model.network, wide, WAYS[name])
         estimator(image, cameras)
         times = []
         for _ in range(5 if device.type == "cuda" else 2):

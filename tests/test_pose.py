@@ -17,11 +17,13 @@ import voge
 from voge.pose import ablation, coarse, energy, refine, sampling
 from voge.pose.angles import to_viewmat
 from voge.pose.bank import Bank, Contrast
+from voge.pose.crops import Framing, crop_annotated
 from voge.pose.estimate import Estimation, Estimator
 from voge.pose.features import STRIDE, ExtractorError, fixed, trainable
 from voge.pose.metrics import rotation_error
 from voge.pose.model import Category, load_model, mean_cuboid, shape_ellipsoids
-from voge.pose.views import CategoryBatches, View, mirrored
+from voge.pose.records import Annotation
+from voge.pose.views import Augmentation, CategoryBatches, crop_cameras, make_views, part_of, variation
 from voge.settings import Aggregation, RenderSettings
 
 SIZE = (192, 128)  # pixels of crops
@@ -157,19 +159,76 @@ def test_batches_show_every_image_once_an_epoch_and_resume_where_they_were():
     assert [sorted(a + b) for a, b in zip(*halves, strict=True)] == [sorted(batch) for batch in whole]
 
 
-def test_a_mirrored_view_shows_the_mirrored_point_at_the_mirrored_place():
-    picture = torch.zeros(3, 8, 20, dtype=torch.uint8)
-    picture[:, 3, 4] = 255
-    K = torch.tensor([[50.0, 0, 9], [0, 50, 4], [0, 0, 1]])
-    view = View(picture, viewmats((70.0, 20.0, 10.0))[0], K, picture[0] == 0)
-    other = mirrored(view)
-    assert other.image[0, 3, 15] == 255
-    assert not other.visible[3, 15]
-    point = torch.tensor([0.1, -0.2, 0.05])
-    pixels = [voge.Cameras(v.viewmat[None], v.K[None], 20, 8).project(p[None])[0][0, 0]
-              for v, p in ((view, point), (other, point * torch.tensor([-1, 1, 1])))]  # fmt: skip
-    torch.testing.assert_close(pixels[1], torch.tensor([20.0, 0]) + pixels[0] * torch.tensor([-1.0, 1]))
-    assert float(torch.linalg.det(other.viewmat[:3, :3])) == pytest.approx(1)
+def made_views(picture, note, framing, augmentation, numbers, seed=0):
+    """The training crops of one picture, and their cameras."""
+    scale = note.distance / framing.distance * framing.focal / note.focal
+    part = part_of(picture, (note.px, note.py), scale, framing, augmentation)
+    varied = variation(augmentation, seed, numbers)
+    count = len(numbers)
+    cameras, windows = crop_cameras(
+        note.viewmat.expand(count, 4, 4), note.intrinsics.expand(count, 3, 3), torch.full((count,), scale).double(),
+        framing, varied,
+    )  # fmt: skip
+    return make_views([part] * count, windows, framing, varied), cameras
+
+
+def labelled(width=300, height=200, focal=1100.0, **label):
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (height // 10, width // 10, 3), np.uint8)
+    note = Annotation(category="car", width=width, height=height, box=(80, 50, 240, 150), azimuth=70.0, elevation=20.0,
+                      theta=10.0, distance=5.5, focal=focal, px=140.3, py=95.6, **label)  # fmt: skip
+    return coarse.repeat(10, 0).repeat(10, 1), note
+
+
+@pytest.mark.parametrize("size", [0.5, 0.15])  # enlarged, and shrunk by 2 before it is kept
+def test_training_crops_without_variation_are_the_crops_of_estimation(size):
+    picture, note = labelled()
+    framing = Framing(192, 128, focal=3000 * size)
+    views, cameras = made_views(picture, note, framing, Augmentation(zoom=0, shift=0, color=0), [(0, 0)])
+    crop = crop_annotated(picture, note, framing)
+    assert float((views.images[0] - crop.image).abs().mean()) < (0.004 if size == 0.5 else 0.02)
+    torch.testing.assert_close(cameras.Ks[0], (crop.matrix @ note.intrinsics).float())
+    assert views.visible.all()
+
+
+def test_a_varied_crop_shows_a_point_where_its_camera_does_mirrored_or_not():
+    picture, note = labelled()
+    point = torch.tensor([[0.1, -0.2, 0.05]])
+    where, _ = voge.Cameras(note.viewmat.float()[None], note.intrinsics.float()[None], 300, 200).project(point)
+    column, row = where[0, 0].floor().int().tolist()
+    picture[:] = 0
+    picture[row - 3 : row + 4, column - 3 : column + 4] = 255
+    framing = Framing(192, 128, focal=1500.0)
+    varying = Augmentation(zoom=0.3, shift=0.1, color=0, mirror=True)
+    numbers = [(number, 0) for number in range(8)]
+    views, cameras = made_views(picture, note, framing, varying, numbers)
+    mirrored = variation(varying, 0, numbers).mirror
+    assert mirrored.any()
+    assert not mirrored.all()
+    rows, columns = torch.meshgrid(torch.arange(128) + 0.5, torch.arange(192) + 0.5, indexing="ij")
+    for view, flipped in enumerate(mirrored.tolist()):
+        weight = views.images[view, 0]
+        seen = torch.stack([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
+        place, _ = cameras[view].project(point * torch.tensor([-1.0 if flipped else 1.0, 1, 1]))
+        torch.testing.assert_close(seen, place[0, 0], atol=1.5, rtol=0)  # the patch lies on whole pixels
+        assert float(torch.linalg.det(cameras.viewmats[view, :3, :3])) == pytest.approx(1)
+
+
+def test_patches_cover_what_they_were_asked_to_and_a_picture_varies_by_itself():
+    picture, note = labelled()
+    framing, varying = Framing(192, 128, focal=1500.0), Augmentation(hide=0.6)
+    numbers = [(number, 3) for number in range(12)]
+    views, _ = made_views(picture, note, framing, varying, numbers)
+    hidden = 1 - views.visible.float().mean((1, 2))
+    wanted = variation(varying, 0, numbers).hidden.float()
+    assert (hidden >= wanted).all()
+    assert (hidden < wanted + 0.25).all()  # the last patch covers more than was left
+    plain, _ = made_views(picture, note, framing, replace(varying, hide=0), numbers)
+    seen = views.visible[:, None].expand_as(views.images)
+    torch.testing.assert_close(views.images[seen], plain.images[seen])
+    assert float((views.images - plain.images)[~seen].abs().mean()) > 0.1
+    alone, _ = made_views(picture, note, framing, varying, numbers[5:6])
+    torch.testing.assert_close(alone.images[0], views.images[5])
 
 
 def test_a_cuboid_has_the_mean_extents():
@@ -347,7 +406,7 @@ def toy(tmp_path_factory):
     easy = ("train_shapes=1", "test_shapes=1", "azimuth=[20,160]", "elevation=[5,15]", "theta=[0,0]", "levels=[L0,L1]")
     counts = ("--categories", "car", "--train", "64", "--test", "12", "--workers", "1")
     run("pose", "synth", "-o", folder / "data", *counts, "width=128", "height=96", "focal=420", *easy)
-    arguments = ("pose", "train", folder / "data", "--batch", "16", "--workers", "0", *TOY)
+    arguments = ("pose", "train", folder / "data", "--batch", "16", "--workers", "1", *TOY)
     run(*arguments, "-o", folder / "run", "--epochs", "16", "save_every=1000")
     return folder, arguments
 
@@ -414,7 +473,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(toy, tmp_path):
 def test_two_processes_train_one_model(toy, tmp_path):
     folder, _ = toy
     torchrun = ("torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29571", "-m", "voge_cli")
-    arguments = ("pose", "train", folder / "data", "-o", tmp_path / "run", "--batch", "32", "--workers", "0", *TOY,
+    arguments = ("pose", "train", folder / "data", "-o", tmp_path / "run", "--batch", "32", "--workers", "1", *TOY,
                  "--epochs", "1", "--device", "cpu")  # fmt: skip
     ended = subprocess.run([sys.executable, "-m", *map(str, (*torchrun, *arguments))], capture_output=True, text=True,
                            env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +32,7 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The maps of images in [0, 1]."""
-        mean, deviation = (images.new_tensor(values)[:, None, None] for values in self.statistics)
+        mean, deviation = (_constants(tuple(values), images.device, images.dtype) for values in self.statistics)
         return self.maps((images - mean) / deviation)
 
 
@@ -202,6 +203,12 @@ def backbone(name: str, pretrained: bool, width: float) -> Backbone:
     if name == "efficientnet":
         return EfficientNetLite0(pretrained)
     raise ExtractorError(f"no extractor '{name}'; take one of {', '.join(BUILT_IN)}, timm:NAME or hub:REPO:NAME")
+
+
+@functools.cache
+def _constants(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(C, 1, 1), made once a device: to copy them there waits for all that the device has to do."""
+    return torch.tensor(values, device=device, dtype=dtype)[:, None, None]
 
 
 def _with_weights(name: str, make: Any, weights: Any, pretrained: bool) -> Any:

@@ -21,7 +21,7 @@ from voge.pose.angles import towards
 from voge.pose.coarse import Templates, best_apart, grid_viewmats, make_templates
 from voge.pose.crops import Framing
 from voge.pose.energy import Target, featured, target_of
-from voge.pose.features import STRIDE
+from voge.pose.features import STRIDE, memory_format
 from voge.pose.metrics import rotation_error
 from voge.pose.model import Category
 from voge.pose.refine import Refined, Refinement, refine
@@ -97,7 +97,8 @@ class Estimator:
         precision = self.how.precision
         low = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            maps = self.network(images.to(self.device)).float()
+            there = images.to(self.device).contiguous(memory_format=memory_format(self.device))
+            maps = self.network(there).float()
         if self.known_clutter:
             return target_of(maps, self.category.clutter)
         return target_of(maps, None, getattr(self.network, "outlier", 1.0))

@@ -78,8 +78,10 @@ def predict(estimator: Estimator, items: Sequence[Item], batch: int, workers: in
             return Prediction(item.category, item.level, item.name, failure=str(error))
 
     with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(items), batch):
-            read_ones = list(pool.map(read, items[start : start + batch]))
+        waiting = pool.map(read, items[:batch])
+        for start in range(batch, len(items) + batch, batch):
+            read_ones = list(waiting)
+            waiting = pool.map(read, items[start : start + batch])  # while these are estimated
             frames = [one for one in read_ones if not isinstance(one, Prediction)]
             found = iter(estimator(*stack([frame for _, frame, _ in frames])) if frames else [])
             for one in read_ones:

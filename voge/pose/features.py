@@ -25,6 +25,12 @@ from voge.pose.backbones import Backbone, ExtractorError, backbone
 STRIDE = 8  # pixels a cell
 
 
+def memory_format(device: torch.device) -> torch.memory_format:
+    """How images and weights lie in memory: channels side by side on a GPU, whose convolutions want them so."""
+    # On the CPU torch's strided 1 x 1 convolutions write beyond their memory when channels are (2.13, in backward).
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
 class Trainable(nn.Module):
     """A backbone with the upsampling head, and features of unit length."""
 

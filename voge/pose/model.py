@@ -20,7 +20,7 @@ from voge.io import DataError
 from voge.io.files import atomic_file
 from voge.io.meshes import Mesh, build_mesh
 from voge.pose.crops import Framing
-from voge.pose.features import Trainable, trainable
+from voge.pose.features import Trainable, memory_format, trainable
 
 VERSION = 1  # of the file
 _HEADER = "voge_pose"
@@ -76,7 +76,7 @@ class PoseModel:
 
     def to(self, device: torch.device) -> PoseModel:
         """The same on another device, ready to use."""
-        network = self.network.to(device).eval()
+        network = self.network.to(device, memory_format=memory_format(device)).eval()  # type: ignore[call-overload]
         return replace(self, network=network, categories={k: c.to(device) for k, c in self.categories.items()})
 
 

@@ -122,7 +122,7 @@ class _State:
 def _levenberg_marquardt(
     ellipsoids: Ellipsoids, cameras: Cameras, target: Target, settings: RenderSettings, how: Refinement
 ) -> Iterator[Refined]:
-    columns = COLUMNS[how.free]
+    columns = torch.tensor(COLUMNS[how.free], device=cameras.viewmats.device)
     now = _look(ellipsoids, cameras, target, settings)
     damping = torch.full_like(now.cost, how.damping)
     yield _refined(now, target)

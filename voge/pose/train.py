@@ -11,10 +11,8 @@ same everywhere.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -24,15 +22,16 @@ from torch.nn.functional import avg_pool2d, normalize
 from voge.convert import MeshMethod
 from voge.ellipsoids import Ellipsoids
 from voge.io import DataError
-from voge.optimise import DivergedError, Step
+from voge.optimise import CHECKED_ON_GPU, DivergedError, Step
 from voge.pose.bank import Bank, Contrast
 from voge.pose.crops import Framing, find_framing
 from voge.pose.data import DataSet, Item
-from voge.pose.features import STRIDE, trainable
+from voge.pose.features import STRIDE, memory_format, trainable
 from voge.pose.model import Category, PoseModel, Shape, shape_ellipsoids
+from voge.pose.reading import Batch, Reader
 from voge.pose.records import Annotation
 from voge.pose.sampling import FILTER, on_cells, sample_views, widened
-from voge.pose.views import Augmentation, Batch, CategoryBatches, Views, cameras_of, collate
+from voge.pose.views import Augmentation, CategoryBatches, sent
 from voge.render import trace
 from voge.settings import RenderSettings
 
@@ -64,7 +63,8 @@ class Training:
     decay: float = 1e-4
     clutter: int = 8  # typical backgrounds that the model keeps
     precision: str = "auto"  # bfloat16 or float32; auto: bfloat16 on a GPU
-    workers: int = 4  # processes that read images
+    workers: int = 4  # threads that read images
+    memory: float = 4.0  # GiB of the device for decoded images; those that do not fit are read in every epoch
     seed: int = 0
     contrast: Contrast = field(default_factory=Contrast)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -80,7 +80,8 @@ class Training:
             "rate": (self.rate > 0, "must be positive"),
             "clutter": (self.clutter >= 1, "must be at least 1"),
             "precision": (self.precision in ("auto", "bfloat16", "float32"), "must be auto, bfloat16 or float32"),
-            "workers": (self.workers >= 0, "must be at least 0"),
+            "workers": (self.workers >= 1, "must be at least 1"),
+            "memory": (self.memory >= 0, "must be at least 0"),
         }
         for name, (holds, rule) in rules.items():
             if not holds:
@@ -135,19 +136,19 @@ class Trainer:
         self.material, self.settings, self.device = material, settings, device
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         torch.manual_seed(settings.seed)
-        self.network = trainable(
-            settings.extractor, settings.channels, width=settings.width, pretrained=settings.pretrained
-        ).to(device)
+        network = trainable(settings.extractor, settings.channels, width=settings.width, pretrained=settings.pretrained)
+        self.network = network.to(device, memory_format=memory_format(device))  # type: ignore[call-overload]
         self.shapes = {name: shape.to(device) for name, shape in material.shapes.items()}
         generator = torch.Generator().manual_seed(settings.seed)
         self.banks = {name: Bank(shape.means, settings.channels, settings.contrast, generator)
                       for name, shape in self.shapes.items()}  # fmt: skip
         self.done = 0
+        self._unchecked: list[tuple[int, Tensor]] = []  # steps and their losses
         self._names = [item.category for item in material.items]
         per_epoch = CategoryBatches(self._names, settings.batch, settings.seed, 1).per_epoch
         self.steps = max(round(settings.epochs * per_epoch), 1)
         parameters = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=settings.decay)
+        self.optimiser = torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=settings.decay, fused=True)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, settings.rate, total_steps=self.steps + 1, pct_start=0.15, cycle_momentum=False
         )
@@ -162,17 +163,33 @@ class Trainer:
         """Take the steps that are left; yield after each.
 
         Raises:
-            DivergedError: a loss is not finite.
+            DivergedError: a loss is not finite. On the CPU nothing has changed by it; on a GPU this is noticed up to
+                CHECKED_ON_GPU steps later, so save after `check`.
             DataError: an image cannot be read.
         """
         self.network.train()
-        for batch in self._loader():
+        s = self.settings
+        numbers = CategoryBatches(
+            self._names, s.batch, s.seed, self.steps, start=self.done, rank=self.rank, ranks=self.ranks
+        )
+        reader = Reader(
+            self.material.items, self.material.notes, self.material.framings, s.augmentation, s.seed, self.device,
+            threads=s.workers, memory=s.memory * 2**30,
+        )  # fmt: skip
+        for batch in reader.batches(numbers):
             terms = self._step(batch)
             self.done += 1
             yield Step(self.done, terms)
+        self.check()
 
     def check(self) -> None:
-        """Nothing is pending: every step has looked whether its loss is finite."""
+        """Wait for the device; raise DivergedError if the loss of any step so far was not finite."""
+        unchecked, self._unchecked = self._unchecked, []
+        if unchecked:
+            finite = torch.stack([loss for _, loss in unchecked]).isfinite().tolist()
+            for (step, _), fine in zip(unchecked, finite, strict=True):
+                if not fine:
+                    raise DivergedError("the contrastive loss", step)
 
     def model(self) -> PoseModel:
         """The model as it is now; banks become the ellipsoids' features."""
@@ -194,7 +211,7 @@ class Trainer:
         for name, bank in self.banks.items():
             state |= {f"bank/{name}/{key}": tensor for key, tensor in bank.state().items()}
         state["done"] = torch.tensor(self.done)
-        return {name: tensor.detach().cpu() for name, tensor in state.items()}
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a state of the same training.
@@ -206,9 +223,14 @@ class Trainer:
         try:
             self.network.load_state_dict(under("network/"))
             memory: dict[int, dict[str, Tensor]] = {}
+            parameters = self.optimiser.param_groups[0]["params"]
             for key, tensor in under("adam/").items():
                 number, name = key.split("/")
-                memory.setdefault(int(number), {})[name] = tensor
+                like = parameters[int(number)]
+                # Moments lie in memory as their parameter does: all are walked through together.
+                memory.setdefault(int(number), {})[name] = (
+                    torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+                )
             groups = self.optimiser.state_dict()["param_groups"]
             self.optimiser.load_state_dict({"state": memory, "param_groups": groups})
             for name, bank in self.banks.items():
@@ -219,64 +241,51 @@ class Trainer:
         for _ in range(self.done):  # the course of the rate depends on the count alone
             self.schedule.step()
 
-    def _loader(self) -> torch.utils.data.DataLoader[Any]:
-        s = self.settings
-        views = Views(self.material.items, self.material.notes, self.material.framings, s.augmentation, s.seed)
-        batches = CategoryBatches(
-            self._names, s.batch, s.seed, self.steps, start=self.done, rank=self.rank, ranks=self.ranks
-        )
-        return torch.utils.data.DataLoader(
-            views, batch_sampler=batches, num_workers=s.workers, collate_fn=collate,
-            pin_memory=self.device.type == "cuda", persistent_workers=s.workers > 0,
-            multiprocessing_context="forkserver" if s.workers and os.name == "posix" else None,
-        )  # fmt: skip
-
     def _step(self, batch: Batch) -> dict[str, Tensor]:
-        category = batch[0]
-        shape, bank = self.shapes[category], self.banks[category]
-        cells = on_cells(cameras_of(batch, self.device), STRIDE)
-        images = batch[1].to(self.device, non_blocking=True).float() / 255
+        shape, bank = self.shapes[batch.category], self.banks[batch.category]
+        coarse = on_cells(batch.cameras, STRIDE)
+        cell = float(coarse.viewmats[:, 2, 3].mean() / coarse.Ks[:, 0, 0].mean())
+        cells = replace(coarse, viewmats=sent(coarse.viewmats, self.device), Ks=sent(coarse.Ks, self.device))
         low = self.settings.precision == "bfloat16" or (
             self.settings.precision == "auto" and self.device.type == "cuda"
         )
+        images = batch.views.images.contiguous(memory_format=memory_format(self.device))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            maps = self._parallel(images).float()
+            maps = self._parallel(images).float().permute(0, 2, 3, 1)
+        # What has to wait for the device comes now, when it has the network to work on.
         with torch.no_grad():
-            seen = widened(
-                shape, float(cells.viewmats[:, 2, 3].mean() / cells.Ks[:, 0, 0].mean()), self.settings.filter
-            )
-            fragments = trace(seen, cells, self.settings.settings)
-        shares = avg_pool2d(batch[4].to(self.device).float()[:, None], STRIDE)[:, 0]
-        sums, weights = sample_views(fragments, maps.permute(0, 2, 3, 1), shares)
-        features = normalize(sums, dim=-1)
+            fragments = trace(widened(shape, cell, self.settings.filter), cells, self.settings.settings)
+        shares = avg_pool2d(batch.views.visible[:, None].float(), STRIDE)[:, 0]
+        sums, weights = sample_views(fragments, maps, shares)
         whole = weights.detach().quantile(0.95, dim=1, keepdim=True)
-        view, index = (weights > VISIBLE * whole).nonzero(as_tuple=True)
+        seen = (weights > VISIBLE * whole).flatten().nonzero()[:, 0]
+        features, index = normalize(sums.flatten(0, 1).index_select(0, seen), dim=1), seen % len(shape)
         backgrounds = self._backgrounds(maps, fragments.alpha * shares)
-        terms = bank.loss(features[view, index], index, backgrounds)
+        terms = bank.loss(features, index, backgrounds)
         total = torch.stack(list(terms.values())).sum()
-        if not bool(total.isfinite()):
-            raise DivergedError("the contrastive loss", self.done + 1)
+        self._unchecked.append((self.done + 1, total.detach()))
+        if self.device.type == "cpu" or len(self._unchecked) >= CHECKED_ON_GPU:
+            self.check()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         self.optimiser.step()
         self.schedule.step()
-        self._remember(bank, features.detach()[view, index], index, backgrounds.detach())
+        self._remember(bank, features.detach(), index, backgrounds.detach())
         return {name: term.detach() for name, term in terms.items()}
 
     def _backgrounds(self, maps: Tensor, alpha: Tensor) -> Tensor:
         """(V * clutter, C) features of cells where nothing of the object is; of the emptiest where all has some."""
         count = self.settings.contrast.clutter
-        flat, covered = maps.flatten(2), alpha.flatten(1)
+        flat, covered = maps.flatten(1, 2), alpha.flatten(1)
         # Chance decides among empty cells, cover among others.
         generator = torch.Generator(covered.device).manual_seed(self.settings.seed + self.done)
         noise = torch.rand(covered.shape, device=covered.device, generator=generator)
         order = torch.where(covered < BACKGROUND, noise - 1, covered).argsort(1)[:, :count]
-        chosen = flat.gather(2, order[:, None].expand(-1, flat.shape[1], -1))
-        return chosen.permute(0, 2, 1).reshape(-1, flat.shape[1])
+        return flat.gather(1, order[..., None].expand(-1, -1, flat.shape[-1])).flatten(0, 1)
 
     def _remember(self, bank: Bank, features: Tensor, index: Tensor, backgrounds: Tensor) -> None:
         sums = torch.zeros_like(bank.features).index_add(0, index, features.to(bank.features))
-        counts = torch.bincount(index, minlength=len(sums)).float()
+        counts = torch.zeros_like(sums[:, 0]).index_add(0, index, torch.ones_like(index, dtype=sums.dtype))
         if self.ranks > 1:
             dist.all_reduce(sums)
             dist.all_reduce(counts)

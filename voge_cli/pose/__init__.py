@@ -40,7 +40,7 @@ def train(
     epochs: Annotated[float | None, Option("--epochs", metavar="N", help="Default: 100.")] = None,
     batch: Annotated[int | None, Option("--batch", metavar="N", help="Images a step. Default: 32.")] = None,
     workers: Annotated[
-        int | None, Option("--workers", metavar="N", help="Processes that read images. Default: 4.")
+        int | None, Option("--workers", metavar="N", help="Threads that read images. Default: 4.")
     ] = None,
     resume: Annotated[Path | None, Option("--resume", metavar="RUN", help="Go on with a run.")] = None,
 ) -> None:

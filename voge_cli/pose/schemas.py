@@ -91,6 +91,7 @@ class PoseTrainConfig:
     clutter: int
     precision: str
     workers: int
+    memory: float
     log_every: int
     save_every: int
     seed: int

@@ -1,0 +1,107 @@
+"""Pictures of a data set for training: decoded by threads ahead of their use, and kept where there is room."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import torch
+
+from voge.cameras import Cameras
+from voge.io.images import read_bytes
+from voge.pose.crops import Framing
+from voge.pose.data import Item
+from voge.pose.records import Annotation
+from voge.pose.views import Augmentation, Part, Views, crop_cameras, make_views, part_of, variation
+
+AHEAD = 6  # batches that are read before they are needed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Training pictures of one category."""
+
+    category: str
+    views: Views  # on the device
+    cameras: Cameras  # of the crops, on the CPU
+
+
+class Reader:
+    """Makes batches of training pictures (number, epoch).
+
+    Args:
+        items, notes: the images and their labels, by number.
+        framings: by category.
+        augmentation: how pictures are varied.
+        seed: of that.
+        device: where batches are made.
+        threads: that read.
+        memory: bytes of the device for decoded pictures; what does not fit is read again in every epoch.
+    """
+
+    def __init__(
+        self, items: Sequence[Item], notes: Sequence[Annotation], framings: Mapping[str, Framing],
+        augmentation: Augmentation, seed: int, device: torch.device, *, threads: int, memory: float,
+    ) -> None:  # fmt: skip
+        self.items, self.notes, self.framings, self.augmentation, self.seed = items, notes, framings, augmentation, seed
+        self.device, self.threads, self._left = device, threads, memory
+        self._viewmats = torch.stack([note.viewmat for note in notes])
+        self._intrinsics = torch.stack([note.intrinsics for note in notes])
+        self._kept: dict[int, Part] = {}
+
+    def batches(self, numbers: Iterable[list[tuple[int, int]]]) -> Iterator[Batch]:
+        """The batches of numbers, in order.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        waiting: deque[tuple[list[tuple[int, int]], list[Part | Future[Part]]]] = deque()
+        with ThreadPoolExecutor(self.threads, initializer=self._begin_thread) as pool:
+            for batch in numbers:
+                waiting.append((batch, [self._kept.get(n) or pool.submit(self._read, n) for n, _ in batch]))
+                if len(waiting) > AHEAD:
+                    yield self._made(*waiting.popleft())
+            while waiting:
+                yield self._made(*waiting.popleft())
+
+    def _begin_thread(self) -> None:
+        if self.device.type == "cuda":  # whose page-locked memory it is
+            torch.cuda.set_device(self.device.index or 0)
+
+    def _scale(self, number: int) -> float:
+        """Pixels of an unvaried crop a pixel of the image."""
+        note, framing = self.notes[number], self.framings[self.items[number].category]
+        return note.distance / framing.distance * framing.focal / note.focal
+
+    def _read(self, number: int) -> Part:
+        item, note = self.items[number], self.notes[number]
+        part = part_of(
+            read_bytes(item.image), (note.px, note.py), self._scale(number), self.framings[item.category],
+            self.augmentation,
+        )  # fmt: skip
+        return replace(part, pixels=part.pixels.pin_memory()) if self.device.type == "cuda" else part
+
+    def _made(self, batch: list[tuple[int, int]], found: Sequence[Part | Future[Part]]) -> Batch:
+        numbers = [number for number, _ in batch]
+        category = self.items[numbers[0]].category
+        framing, varied = self.framings[category], variation(self.augmentation, self.seed, batch)
+        scales = torch.tensor([self._scale(number) for number in numbers], dtype=torch.float64)
+        cameras, windows = crop_cameras(self._viewmats[numbers], self._intrinsics[numbers], scales, framing, varied)
+        parts = [self._here(number, part) for number, part in zip(numbers, found, strict=True)]
+        return Batch(category, make_views(parts, windows, framing, varied), cameras)
+
+    def _here(self, number: int, found: Part | Future[Part]) -> Part:
+        """A part on the device, kept if there is room."""
+        if isinstance(found, Part):
+            return found
+        if number in self._kept:  # read twice, for two batches that were not far apart
+            return self._kept[number]
+        part = found.result()
+        part = replace(part, pixels=part.pixels.to(self.device, non_blocking=True))
+        size = part.pixels.numel()
+        if size <= self._left:
+            self._left -= size
+            self._kept[number] = part
+        return part
