@@ -113,8 +113,8 @@ class Cameras:
     def rays(self) -> Rays:
         """One ray through every pixel centre, (V, H, W, 3)."""
         dtype, device = self.Ks.dtype, self.Ks.device
-        v = torch.arange(self.height, dtype=dtype, device=device)[None, :, None] + 0.5
-        u = torch.arange(self.width, dtype=dtype, device=device)[None, None, :] + 0.5
+        v = torch.arange(0.5, self.height, dtype=dtype, device=device)[:, None]
+        u = torch.arange(0.5, self.width, dtype=dtype, device=device)
         return self._rays(*self._plane(u, v))
 
     def rays_through(self, pixels: Tensor) -> Rays:
@@ -135,8 +135,7 @@ class Cameras:
 
     def _plane(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """K^-1 of pixel coordinates that broadcast to (V, H, W)."""
-        fx, skew, cx = (self.Ks[:, 0, i, None, None] for i in range(3))
-        fy, cy = self.Ks[:, 1, 1, None, None], self.Ks[:, 1, 2, None, None]
+        (fx, skew, cx), (_, fy, cy) = (row.unbind(1) for row in self.Ks[:, :2, :, None, None].unbind(1))
         y = (v - cy) / fy
         x = (u - cx - skew * y) / fx
         x, y = torch.broadcast_tensors(x, y)
@@ -151,9 +150,9 @@ class Cameras:
                 x, y, z = lenses.fisheye_unproject(plane, self.distortion)[0].unbind(-1)
             else:
                 x, y = lenses.undistort(plane, self.distortion)[0].unbind(-1)
-        rotation = self.viewmats[:, None, None, :3, :3]  # rows are the camera axes in world space
-        across = x[..., None] * rotation[..., 0, :] + y[..., None] * rotation[..., 1, :]
-        centers, forwards = self.centers[:, None, None], rotation[..., 2, :]
+        rights, downs, forwards = self.viewmats[:, None, None, :3, :3].unbind(-2)  # the camera axes in world space
+        across = x[..., None] * rights + y[..., None] * downs
+        centers = self.centers[:, None, None]
         if self.model is CameraModel.orthographic:
             return Rays(centers + across, forwards.expand_as(across))
         along = forwards if z is None else z[..., None] * forwards

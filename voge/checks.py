@@ -22,13 +22,12 @@ def shapes(sizes: Mapping[str, int] | None = None, /, **tensors: tuple[Tensor, s
     for name, (tensor, pattern) in tensors.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
-        expected = pattern.split()
-        if tensor.ndim == len(expected):
-            for dimension, size in zip(expected, tensor.shape, strict=True):
-                if not dimension.isdigit():
-                    known.setdefault(dimension, size)
-            wanted = tuple(int(d) if d.isdigit() else known[d] for d in expected)
-            if tensor.shape == wanted:
+        expected, shape = pattern.split(), tensor.shape
+        if len(shape) == len(expected):
+            wrong = 0
+            for dimension, size in zip(expected, shape, strict=True):
+                wrong += size != (int(dimension) if dimension.isdigit() else known.setdefault(dimension, size))
+            if not wrong:
                 continue
         names = ", ".join(f"{d}={known[d]}" for d in expected if d in known)
         rule = f"({', '.join(expected)}{',' if len(expected) == 1 else ''})" + (f" with {names}" if names else "")

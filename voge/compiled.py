@@ -51,8 +51,9 @@ def tile_lists(
 ) -> tuple[Lists, list[int]]:
     """The lists that a render works with, and the tile (rows, columns)."""
     inputs = _inputs(ellipsoids, rays, cameras, settings)
-    lists, _ = driver(inputs[0]).tile_lists(_scene(*inputs), None)
-    return lists, inputs[-3]
+    scene, run = _scene(*inputs), driver(inputs[0])
+    run.count(scene)
+    return run.tile_lists(scene, None)[0], inputs[-3]
 
 
 # Every operator takes, in this order and as far as it needs them:
@@ -161,16 +162,17 @@ def _render(
         means, scales, quats, density, origins, directions, viewmats, intrinsics, orthographic, tile, counts, bounds
     )
     _add_features(scene, features)
+    run = driver(means)
+    run.count(scene)
     views, height, width, _ = origins.shape
-    # Before the lists, which may wait for the device: it is busy meanwhile.
     image = means.new_empty(views, height, width, features.shape[1])
     transmittance, depth = means.new_empty(views, height, width), means.new_empty(views, height, width)
-    run = driver(means)
     lists, spilled = run.tile_lists(scene, capacity)
     run.run("render", scene, image, transmittance, depth)
     alpha = 1 - transmittance
     if spilled is not None:
-        torch._foreach_add_([image, alpha, depth], torch.where(spilled, math.nan, 0.0).to(image))
+        for picture in (image, alpha, depth):
+            picture.masked_fill_(spilled, math.nan)
     return image, alpha, depth, *lists
 
 
@@ -252,11 +254,13 @@ def _trace(
         means, scales, quats, density, origins, directions, viewmats, intrinsics, orthographic, tile, counts, bounds
     )
     run = driver(means)
+    run.count(scene)
     lists, _ = run.tile_lists(scene, None)
     rays = math.prod(origins.shape[:-1])
     found, left_out = means.new_empty(2, rays, dtype=torch.int64).unbind()
     run.run("trace_counts", scene, found, left_out)
-    rows = torch.cat([found.new_zeros(1), found.cumsum(0)])
+    rows = found.new_zeros(rays + 1)
+    torch.cumsum(found, 0, out=rows[1:])
     entries = int(rows[-1])
     index = means.new_empty(entries, dtype=torch.int32)
     weight, depth, transmittance = means.new_empty(entries), means.new_empty(entries), means.new_empty(rays)

@@ -56,10 +56,14 @@ class Cpu:
         library.handle.voge_set_threads(torch.get_num_threads())
         library.call(name, *arguments)
 
+    def count(self, scene: Scene) -> None:
+        """Begin the tile lists with how long they are."""
+        self.offsets = self.like.new_empty(_tile_count(scene) + 1, dtype=torch.int64)
+        self._call("voge_tile_offsets", ctypes.byref(scene), *_pointers(self.offsets))
+
     def tile_lists(self, scene: Scene, capacity: int | None) -> tuple[Lists, Tensor | None]:
-        """The lists, of which the scene is told, and None: their size is always counted."""
-        offsets = self.like.new_empty(_tile_count(scene) + 1, dtype=torch.int64)
-        self._call("voge_tile_offsets", ctypes.byref(scene), *_pointers(offsets))
+        """The lists after `count`, of which the scene is told, and None: their size is always counted."""
+        offsets = self.offsets
         size = int(offsets[-1])
         members, edges = self.like.new_empty(size, dtype=torch.int32), self.like.new_empty(1, size)
         scene.tile_offsets = offsets.data_ptr()
@@ -84,7 +88,7 @@ class Cuda:
     def __init__(self, like: Tensor) -> None:
         self.like = like
         self.device = like.device.index
-        self.stream = torch.cuda.current_stream(like.device).cuda_stream
+        self.stream = torch._C._cuda_getCurrentRawStream(self.device)  # current_stream makes an object around it
         self.library = native.cuda(self.device)
         self.packed: Tensor | None = None
 
@@ -97,24 +101,29 @@ class Cuda:
         scene.packed = self.packed.data_ptr()
         self.library.call("voge_cuda_pack", ctypes.byref(scene), *_pointers(self.packed))
 
-    def tile_lists(self, scene: Scene, capacity: int | None) -> tuple[Lists, Tensor | None]:
-        """The lists, of which the scene is told, and, where E is given as `capacity`, () whether more was needed.
-
-        Without it the call waits for the device once, to know E.
-        """
+    def count(self, scene: Scene) -> None:
+        """Begin the tile lists with how long they are. What the host does next, it does while the device counts."""
         handle = self.library.handle
         assert handle is not None
         scene.device, scene.stream = self.device, self.stream
-        counts = self.like.new_empty(_tile_count(scene) + 2, dtype=torch.int64)  # offsets, then the longest list
-        offsets = counts[:-1]
-        longest = ctypes.c_void_p(counts.data_ptr() + 8 * len(offsets))
-        counted = self._bytes(handle.voge_cuda_count_bytes(ctypes.byref(scene)))
-        self.library.call(
-            "voge_cuda_tile_offsets", ctypes.byref(scene), *_pointers(offsets), longest, *_pointers(counted)
-        )
-        self._pack(scene)  # before the wait, so that the device has it done by then
+        ends = _tile_count(scene) + 1
+        self.counts = self.like.new_empty(ends + 1, dtype=torch.int64)  # offsets, then the longest list
+        self.counted = self._bytes(handle.voge_cuda_count_bytes(ctypes.byref(scene)))
+        offsets, counted = _pointers(self.counts, self.counted)
+        longest = ctypes.c_void_p(self.counts.data_ptr() + 8 * ends)
+        self.library.call("voge_cuda_tile_offsets", ctypes.byref(scene), offsets, longest, counted)
+        self._pack(scene)
+
+    def tile_lists(self, scene: Scene, capacity: int | None) -> tuple[Lists, Tensor | None]:
+        """The lists after `count`, of which the scene is told, and, with `capacity`, () whether they need more.
+
+        Waits for the device once, to know E, unless it is given as `capacity`.
+        """
+        handle = self.library.handle
+        assert handle is not None
+        offsets = self.counts[:-1]
         if capacity is None:
-            sizes, spilled = counts[-2:].cpu(), None
+            sizes, spilled = self.counts[-2:].cpu(), None
         else:
             sizes = torch.tensor([capacity, min(capacity, scene.count)], device="cpu")
             spilled = offsets[-1] > capacity
@@ -125,8 +134,9 @@ class Cuda:
         add_lists(scene, lists)
         memory = self._bytes(handle.voge_cuda_sort_bytes(ctypes.c_int64(entries)))
         edges_at = ctypes.c_void_p(scene.tile_nearest), ctypes.c_void_p(scene.tile_farthest)
-        arrays = (*_pointers(members), *edges_at, *_pointers(counted, memory))
+        arrays = (*_pointers(members), *edges_at, *_pointers(self.counted, memory))
         self.library.call("voge_cuda_tile_members", ctypes.byref(scene), ctypes.c_int64(entries), *arrays)
+        del self.counted  # large, and read by now as the device sees it
         return lists, spilled
 
     def run(self, name: str, scene: Scene, *arrays: Tensor | None) -> None:
