@@ -131,6 +131,18 @@ def test_without_features_alpha_and_depth_remain(backend):
     torch.testing.assert_close(bare.depth, full.depth)
 
 
+@pytest.mark.parametrize("channels", [0, 1, 3])
+def test_losses_of_one_picture_alone_have_their_share_of_the_gradient(backend, channels):
+    """Pictures that no loss looks at have no gradient: what stands for it must be zero."""
+    e, c = random_ellipsoids(20, channels=channels), cameras(9, 7)
+    e = replace(e, means=e.means.clone().requires_grad_())
+    made = voge.render(e, c, settings(backend))
+    pictures = (made.image, made.alpha, made.depth)
+    losses = [(picture * random_like(picture, seed)).sum() for seed, picture in enumerate(pictures)]
+    alone = [torch.autograd.grad(loss, e.means, retain_graph=True)[0] for loss in losses]
+    torch.testing.assert_close(sum(alone), torch.autograd.grad(sum(losses), e.means)[0], rtol=1e-9, atol=1e-12)
+
+
 def test_a_batch_of_views_is_each_view(backend):
     e, c = random_ellipsoids(60), cameras(19, 13, views=3, azimuth=20)
     batch = voge.render(e, c, settings(backend))

@@ -198,7 +198,7 @@ def _render_backward(
     _add_features(scene, features)
     add_lists(scene, Lists(edges, offsets, members, sizes))
     if g_image is None or g_alpha is None or g_depth is None:
-        channels = features.shape[1] if g_image is None else 1
+        channels = max(features.shape[1], 1) if g_image is None else 1
         nothing = means.new_zeros(origins.shape[:-1].numel() * channels)  # for all that are missing
     gradients = (
         nothing if g_image is None else g_image,
