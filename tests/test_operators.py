@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,18 +22,31 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import voge
-from voge import compiled, drivers, native, ops
+from voge import compiled, drivers, native, ops, products
 from voge.settings import Backend
+
+HEADER = (Path(__file__).parents[1] / "csrc" / "abi.h").read_text()
+ARGUMENTS = {name: given.count(",") + 1 for name, given in re.findall(r"\b(voge_cuda_\w+)\(([^)]*)\);", HEADER)}
 
 
 class IdleLibrary:
-    """voge_cuda that does nothing: no ellipsoid is in any list."""
+    """voge_cuda that does nothing but count its arguments: no ellipsoid is in any list."""
 
     def __getattr__(self, name: str) -> Callable[..., int]:
-        return lambda *arguments: 64 if name.endswith(("_bytes", "_partials")) else 0
+        def function(*arguments: object) -> int:
+            assert len(arguments) == ARGUMENTS[name], name
+            return 64 if name.endswith(("_bytes", "_partials")) else 0
+
+        return function
 
     def voge_cuda_tile_offsets(self, scene: Any, offsets: Any, longest: Any, counted: Any) -> int:
         ctypes.memset(offsets, 0, longest.value - offsets.value + 8)
+        return 0
+
+    def voge_cuda_trace_counts(self, scene: Any, counts: Any, truncated: Any) -> int:
+        rays = scene._obj.views * scene._obj.height * scene._obj.width
+        ctypes.memset(counts, 0, 8 * rays)
+        ctypes.memset(truncated, 0, 8 * rays)
         return 0
 
 
@@ -47,6 +62,7 @@ class IdleCuda(drivers.Cuda):
 def idle_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renders take the way of CUDA, and nothing is computed."""
     monkeypatch.setattr(compiled, "driver", IdleCuda)
+    monkeypatch.setattr(products, "driver", IdleCuda)
     monkeypatch.setattr(compiled, "Cuda", IdleCuda)
     monkeypatch.setattr(ops, "implementation", lambda backend, device: Backend.cuda)
 
@@ -97,6 +113,22 @@ def test_a_step_is_a_few_dozen_operators(idle_cuda, poses, capacity, most):
 @pytest.mark.parametrize(("poses", "most"), [(False, 450), (True, 510)])
 def test_a_step_is_a_few_hundred_calls(idle_cuda, poses, most):
     assert calls(step(poses)) <= most
+
+
+def test_calls_of_cuda_have_the_arguments_of_the_interface(idle_cuda):
+    """The idle library counts them."""
+    step(poses=True)()
+    torch.use_deterministic_algorithms(True)
+    try:
+        step(poses=True, capacity=10)()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    e = random_ellipsoids(12).map(lambda t: t.requires_grad_())
+    f = voge.trace(e, cameras(4, 4))
+    (
+        f.weight.sum() + f.interpolate(e.density[:, None]).sum() + f.sample(torch.ones(1, 4, 4, 2).double())[0].sum()
+    ).backward()
+    assert e.density.grad is not None
 
 
 def test_what_needs_no_gradient_leaves_no_graph(idle_cuda):

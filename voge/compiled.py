@@ -291,9 +291,10 @@ def _trace_backward(
     add_lists(scene, Lists(edges, offsets, members, sizes))
     to_ellipsoids = [torch.empty_like(t) for t in (means, scales, quats, density)]
     ways = [torch.empty_like(origins), torch.empty_like(directions)] if to_rays else []
-    found = (rows, index) if means.is_cuda else (rows,)
+    run = driver(means)
+    found = (rows, index) if isinstance(run, Cuda) else (rows,)
     gradients = (g_weight, g_depth, g_transmittance)
-    driver(means).run("trace_backward", scene, *found, *gradients, *to_ellipsoids, *(ways or (None, None)))
+    run.run("trace_backward", scene, *found, *gradients, *to_ellipsoids, *(ways or (None, None)))
     return *to_ellipsoids, *ways
 
 
