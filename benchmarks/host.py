@@ -3,6 +3,7 @@
     python benchmarks/host.py --device cuda
 
 Twelve ellipsoids on 4 x 4 pixels, one thread. On a GPU the calls return before it is done; `both, done` waits for it.
+`--device idle` takes CUDA's way on the CPU, through a library that does nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
+from idle import idle_cuda
 from torch import Tensor
 
 import voge
@@ -23,11 +26,17 @@ COUNT, SIZE = 12, 4
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or idle")
     parser.add_argument("--repeat", type=int, default=2000, help="calls that are timed")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    device = torch.device(options.device)
+    device = torch.device("cpu" if options.device == "idle" else options.device)
+    with idle_cuda() if options.device == "idle" else nullcontext():
+        table(device, options.repeat)
+
+
+def table(device: torch.device, repeat: int) -> None:
+    """Print a row for each kind of call."""
     print("| gradients to | forward us | backward us | both, done us |\n|---|---|---|---|")
     for name, poses, capacity in (
         ("ellipsoids", False, None),
@@ -35,7 +44,7 @@ def main() -> None:
         ("ellipsoids, with list_capacity", False, 1000),
     ):
         draw, leaves, gradient = work(device, poses, voge.RenderSettings(list_capacity=capacity))
-        forward, backward, both = timed(draw, leaves, gradient, options.repeat, device)
+        forward, backward, both = timed(draw, leaves, gradient, repeat, device)
         print(f"| {name} | {forward:.0f} | {backward:.0f} | {both:.0f} |")
 
 

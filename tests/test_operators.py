@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import re
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -22,49 +20,17 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import voge
-from voge import compiled, drivers, native, ops, products
 from voge.settings import Backend
 
-HEADER = (Path(__file__).parents[1] / "csrc" / "abi.h").read_text()
-ARGUMENTS = {name: given.count(",") + 1 for name, given in re.findall(r"\b(voge_cuda_\w+)\(([^)]*)\);", HEADER)}
-
-
-class IdleLibrary:
-    """voge_cuda that does nothing but count its arguments: no ellipsoid is in any list."""
-
-    def __getattr__(self, name: str) -> Callable[..., int]:
-        def function(*arguments: object) -> int:
-            assert len(arguments) == ARGUMENTS[name], name
-            return 64 if name.endswith(("_bytes", "_partials")) else 0
-
-        return function
-
-    def voge_cuda_tile_offsets(self, scene: Any, offsets: Any, longest: Any, counted: Any) -> int:
-        ctypes.memset(offsets, 0, longest.value - offsets.value + 8)
-        return 0
-
-    def voge_cuda_trace_counts(self, scene: Any, counts: Any, truncated: Any) -> int:
-        rays = scene._obj.views * scene._obj.height * scene._obj.width
-        ctypes.memset(counts, 0, 8 * rays)
-        ctypes.memset(truncated, 0, 8 * rays)
-        return 0
-
-
-class IdleCuda(drivers.Cuda):
-    """The calls of CUDA to the idle library, for tensors on the CPU."""
-
-    def __init__(self, like: Tensor) -> None:
-        self.like, self.device, self.stream, self.packed = like, 0, 0, None
-        self.library = native.Library(IdleLibrary(), "idle")  # type: ignore[arg-type]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import idle
 
 
 @pytest.fixture
-def idle_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+def idle_cuda() -> Iterator[None]:
     """Renders take the way of CUDA, and nothing is computed."""
-    monkeypatch.setattr(compiled, "driver", IdleCuda)
-    monkeypatch.setattr(products, "driver", IdleCuda)
-    monkeypatch.setattr(compiled, "Cuda", IdleCuda)
-    monkeypatch.setattr(ops, "implementation", lambda backend, device: Backend.cuda)
+    with idle.idle_cuda():
+        yield
 
 
 def step(poses: bool, capacity: int | None = None) -> Callable[[], Any]:
