@@ -41,7 +41,7 @@ test: setup ## run the tests
 	$(BIN)/python -m pytest -n $(JOBS)
 
 test-gpu: setup ## the renderer's tests on CUDA, then the sanitizer; needs a GPU and a torch for it
-	VOGE_TEST_BACKENDS=cuda $(BIN)/python -m pytest tests/test_cuda.py tests/test_render.py tests/test_bounds.py tests/test_sample.py tests/test_texture.py tests/test_bench.py
+	VOGE_TEST_BACKENDS=cuda $(BIN)/python -m pytest tests/test_cuda.py tests/test_operators.py tests/test_render.py tests/test_bounds.py tests/test_sample.py tests/test_texture.py tests/test_bench.py
 	compute-sanitizer --tool memcheck --error-exitcode 1 $(BIN)/python tests/sanitize.py
 	compute-sanitizer --tool racecheck --error-exitcode 1 $(BIN)/python tests/sanitize.py
 
