@@ -138,6 +138,17 @@ def test_dispatch_modes_see_the_operators_and_change_nothing(compiled_backend):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
+def test_products_work_out_no_gradient_that_nobody_wants(compiled_backend):
+    f = voge.trace(random_ellipsoids(12), cameras(8, 6), voge.RenderSettings(backend=compiled_backend))
+    attributes, image = (
+        torch.ones(shape, dtype=f.weight.dtype, requires_grad=True) for shape in ((12, 2), (1, 6, 8, 2))
+    )
+    with Seen() as seen:
+        f.interpolate(attributes).sum().backward()
+        f.sample(image)[0].sum().backward()
+    assert seen.names == ["gather", "scatter", "scatter", "gather"]
+
+
 def test_fake_tensors_have_the_shapes_of_the_pictures(compiled_backend):
     with FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True):  # sizes that depend on data
         made = voge.render(random_ellipsoids(3), cameras(8, 6, 2), voge.RenderSettings(backend=compiled_backend))

@@ -213,6 +213,15 @@ def test_fragments_carry_gradients_to_weights_attributes_and_images(backend):
     assert torch.autograd.gradcheck(sampled, [i.clone().requires_grad_() for i in inputs], atol=1e-7)
 
 
+def test_losses_of_one_part_of_fragments_alone_have_their_share_of_the_gradient(backend):
+    e, c = random_ellipsoids(20), cameras(9, 7)
+    means = e.means.clone().requires_grad_()
+    f = voge.trace(replace(e, means=means), c, settings(backend))
+    losses = [(part * random_like(part, seed)).sum() for seed, part in enumerate((f.weight, f.depth, f.transmittance))]
+    alone = [torch.autograd.grad(loss, means, retain_graph=True)[0] for loss in losses]
+    torch.testing.assert_close(sum(alone), torch.autograd.grad(sum(losses), means)[0], rtol=1e-9, atol=1e-12)
+
+
 def test_any_rays_give_what_the_camera_gives(backend):
     e, c = random_ellipsoids(40), cameras(14, 10, azimuth=20)
     rays = c.rays()

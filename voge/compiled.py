@@ -111,6 +111,15 @@ def _add_features(scene: native.Scene, features: Tensor) -> None:
     scene.channels, scene.features = features.shape[1], features.data_ptr()
 
 
+def _or_zeros(gradients: tuple[Tensor | None, ...], like: Tensor, size: int) -> list[Tensor]:
+    """Zeros, one array of the largest size for all, for the gradients of outputs that no loss depends on."""
+    given = [g for g in gradients if g is not None]
+    if len(given) == len(gradients):
+        return given
+    nothing = like.new_zeros(size)
+    return [nothing if g is None else g for g in gradients]
+
+
 def _tile_count(origins: Tensor, tile: list[int]) -> int:
     views, height, width = origins.shape[:3]
     return views * -(-height // tile[0]) * -(-width // tile[1])
@@ -197,14 +206,9 @@ def _render_backward(
     scene = _scene(means, scales, quats, density, origins, directions, None, None, False, tile, counts, bounds)
     _add_features(scene, features)
     add_lists(scene, Lists(edges, offsets, members, sizes))
-    if g_image is None or g_alpha is None or g_depth is None:
-        channels = max(features.shape[1], 1) if g_image is None else 1
-        nothing = means.new_zeros(origins.shape[:-1].numel() * channels)  # for all that are missing
-    gradients = (
-        nothing if g_image is None else g_image,
-        nothing if g_alpha is None else -g_alpha,
-        nothing if g_depth is None else g_depth,
-    )
+    pixels, channels = origins.shape[:-1].numel(), features.shape[1] if g_image is None else 1
+    g_transmittance = None if g_alpha is None else -g_alpha
+    gradients = _or_zeros((g_image, g_transmittance, g_depth), means, pixels * max(channels, 1))
     to_ellipsoids = [torch.empty_like(t) for t in (means, scales, quats, density, features)]
     ways = [torch.empty_like(origins), torch.empty_like(directions)] if to_rays else []
     driver(means).run("render_backward", scene, *gradients, *to_ellipsoids, *(ways or (None, None)))
@@ -227,11 +231,14 @@ def _keep_trace(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.tile, ctx.counts, ctx.bounds = inputs[9:12]
     _, _, _, index, rows, left_out, *lists = output
     ctx.mark_non_differentiable(index, rows, left_out, *lists)
+    ctx.set_materialize_grads(False)
     ctx.save_for_backward(index, rows, *tensors, *lists)
 
 
-def _differentiate_trace(ctx: Any, g_weight: Tensor, g_depth: Tensor, g_transmittance: Tensor, *_: Any):
-    gradients = [g.contiguous() for g in (g_weight, g_depth, g_transmittance)]
+def _differentiate_trace(
+    ctx: Any, g_weight: Tensor | None, g_depth: Tensor | None, g_transmittance: Tensor | None, *_: Any
+):
+    gradients = [None if g is None else g.contiguous() for g in (g_weight, g_depth, g_transmittance)]
     _, _, _, _, to_origins, to_directions, *rest = ctx.needs_input_grad
     to_rays = to_origins or to_directions
     out = _trace_backward(*gradients, *ctx.saved_tensors, ctx.tile, ctx.counts, ctx.bounds, to_rays)
@@ -278,11 +285,11 @@ def _(means, scales, quats, density, origins, directions, viewmats, intrinsics, 
 
 
 @operator(
-    "trace_backward(Tensor g_weight, Tensor g_depth, Tensor g_transmittance, Tensor index, Tensor rows,"
+    "trace_backward(Tensor? g_weight, Tensor? g_depth, Tensor? g_transmittance, Tensor index, Tensor rows,"
     f" {GEOMETRY}, {RAYS}, {LISTS}, {NUMBERS}, bool to_rays) -> Tensor[]"
 )
 def _trace_backward(
-    g_weight: Tensor, g_depth: Tensor, g_transmittance: Tensor, index: Tensor, rows: Tensor,
+    g_weight: Tensor | None, g_depth: Tensor | None, g_transmittance: Tensor | None, index: Tensor, rows: Tensor,
     means: Tensor, scales: Tensor, quats: Tensor, density: Tensor, origins: Tensor, directions: Tensor,
     edges: Tensor, offsets: Tensor, members: Tensor, sizes: Tensor,
     tile: list[int], counts: list[int], bounds: list[float], to_rays: bool,
@@ -293,7 +300,7 @@ def _trace_backward(
     ways = [torch.empty_like(origins), torch.empty_like(directions)] if to_rays else []
     run = driver(means)
     found = (rows, index) if isinstance(run, Cuda) else (rows,)
-    gradients = (g_weight, g_depth, g_transmittance)
+    gradients = _or_zeros((g_weight, g_depth, g_transmittance), means, max(len(index), len(rows)))
     run.run("trace_backward", scene, *found, *gradients, *to_ellipsoids, *(ways or (None, None)))
     return *to_ellipsoids, *ways
 

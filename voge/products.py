@@ -16,16 +16,20 @@ def _keep(ctx: Any, inputs: Any, output: Tensor) -> None:
 
 def _differentiate_gather(ctx: Any, g_out: Tensor) -> tuple[Tensor | None, ...]:
     weight, attributes, index, offsets = ctx.saved_tensors
+    to_weight, to_attributes, *_ = ctx.needs_input_grad
     g_out = g_out.contiguous()
-    g_weight = dot_rows(attributes, g_out, index, offsets)
-    return g_weight, scatter(weight, g_out, index, offsets, len(attributes)), None, None
+    g_weight = dot_rows(attributes, g_out, index, offsets) if to_weight else None
+    g_attributes = scatter(weight, g_out, index, offsets, len(attributes)) if to_attributes else None
+    return g_weight, g_attributes, None, None
 
 
 def _differentiate_scatter(ctx: Any, g_out: Tensor) -> tuple[Tensor | None, ...]:
     weight, image, index, offsets = ctx.saved_tensors
+    to_weight, to_image, *_ = ctx.needs_input_grad
     g_out = g_out.contiguous()
-    g_weight = dot_rows(g_out, image, index, offsets)
-    return g_weight, gather(weight, g_out, index, offsets), None, None, None
+    g_weight = dot_rows(g_out, image, index, offsets) if to_weight else None
+    g_image = gather(weight, g_out, index, offsets) if to_image else None
+    return g_weight, g_image, None, None, None
 
 
 @operator(
