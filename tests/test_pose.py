@@ -22,8 +22,9 @@ from voge.pose.estimate import Estimation, Estimator
 from voge.pose.features import STRIDE, ExtractorError, fixed, trainable
 from voge.pose.metrics import rotation_error
 from voge.pose.model import Category, load_model, mean_cuboid, shape_ellipsoids
+from voge.pose.reading import CategoryBatches, Reader
 from voge.pose.records import Annotation
-from voge.pose.views import Augmentation, CategoryBatches, crop_cameras, make_views, part_of, variation
+from voge.pose.views import Augmentation, crop_cameras, make_views, part_of, variation
 from voge.settings import Aggregation, RenderSettings
 
 SIZE = (192, 128)  # pixels of crops
@@ -229,6 +230,46 @@ def test_patches_cover_what_they_were_asked_to_and_a_picture_varies_by_itself():
     assert float((views.images - plain.images)[~seen].abs().mean()) > 0.1
     alone, _ = made_views(picture, note, framing, varying, numbers[5:6])
     torch.testing.assert_close(alone.images[0], views.images[5])
+
+
+def test_pictures_are_decoded_once_where_there_is_room_and_again_where_there_is_none(tmp_path, monkeypatch):
+    from PIL import Image
+
+    from voge.io import DataError
+    from voge.pose import reading
+    from voge.pose.data import Item
+
+    pixels, note = labelled()
+    items = []
+    for number in range(3):
+        image = tmp_path / f"{number}.png"
+        Image.fromarray(np.roll(pixels, 40 * number, axis=1)).save(image)
+        items.append(Item(str(number), "car", "L0", image, image))
+    decoded = []
+    monkeypatch.setattr(reading, "AHEAD", 0)
+    monkeypatch.setattr(reading, "read_bytes", lambda path, read=reading.read_bytes: decoded.append(path) or read(path))
+    epochs = [[(0, 0), (1, 0)], [(2, 0)], [(2, 1), (0, 1)], [(1, 1)]]
+
+    framing, varying = Framing(192, 128, focal=1500.0), Augmentation(hide=0.3)
+    scale = note.distance / framing.distance * framing.focal / note.focal
+    size = part_of(pixels, (note.px, note.py), scale, framing, varying).pixels.numel()  # bytes of each that are kept
+
+    def made(memory):
+        decoded.clear()
+        reader = Reader(items, [note] * 3, {"car": framing}, varying, 0, torch.device("cpu"), threads=2, memory=memory)
+        return [batch.views.images for batch in reader.batches(epochs)], len(decoded)
+
+    kept, once = made(2**30)
+    again, twice = made(0)
+    some, between = made(1.5 * size)
+    assert (once, between, twice) == (3, 5, 6)
+    for a, b, c in zip(kept, again, some, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+        torch.testing.assert_close(a, c, rtol=0, atol=0)
+    assert not torch.equal(kept[0][0], kept[2][1])  # another epoch, another variation
+    items[2].image.write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"2\.png"):
+        made(0)
 
 
 def test_a_cuboid_has_the_mean_extents():

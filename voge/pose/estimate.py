@@ -21,7 +21,7 @@ from voge.pose.angles import towards
 from voge.pose.coarse import Templates, best_apart, grid_viewmats, make_templates
 from voge.pose.crops import Framing
 from voge.pose.energy import Target, featured, target_of
-from voge.pose.features import STRIDE, memory_format
+from voge.pose.features import STRIDE, memory_format, mixed
 from voge.pose.metrics import rotation_error
 from voge.pose.model import Category
 from voge.pose.refine import Refined, Refinement, refine
@@ -94,9 +94,7 @@ class Estimator:
     @torch.no_grad()
     def features(self, images: Tensor) -> Target:
         """What poses are compared with: images (B, 3, H, W) in [0, 1]."""
-        precision = self.how.precision
-        low = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+        with mixed(self.device, self.how.precision):
             there = images.to(self.device).contiguous(memory_format=memory_format(self.device))
             maps = self.network(there).float()
         if self.known_clutter:

@@ -31,6 +31,12 @@ def memory_format(device: torch.device) -> torch.memory_format:
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
+def mixed(device: torch.device, precision: str) -> torch.autocast:
+    """Where a network's convolutions and products are of bfloat16; precision: that, float32 or auto, on a GPU."""
+    low = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=low)
+
+
 class Trainable(nn.Module):
     """A backbone with the upsampling head, and features of unit length."""
 

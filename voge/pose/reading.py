@@ -1,4 +1,4 @@
-"""Pictures of a data set for training: decoded by threads ahead of their use, and kept where there is room."""
+"""Pictures of a data set for training: their order, decoded by threads ahead of use, and kept where there is room."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from voge.cameras import Cameras
@@ -17,6 +18,59 @@ from voge.pose.records import Annotation
 from voge.pose.views import Augmentation, Part, Views, crop_cameras, make_views, part_of, variation
 
 AHEAD = 6  # batches that are read before they are needed
+
+
+class CategoryBatches:
+    """Batches of one category each, all images once an epoch, in an order that depends on seed and epoch alone.
+
+    Args:
+        categories: of each image.
+        size: of a batch.
+        seed: of the order.
+        steps: how many batches to give in all.
+        start: how many of them to leave out: those that an interrupted training took.
+        rank, ranks: of several processes each takes its share of every batch.
+    """
+
+    def __init__(
+        self,
+        categories: Sequence[str],
+        size: int,
+        seed: int,
+        steps: int,
+        *,
+        start: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.names = np.array(categories)
+        self.size, self.seed, self.steps, self.start, self.rank, self.ranks = size, seed, steps, start, rank, ranks
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches that show every image once."""
+        return len(self._epoch(0))
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        done, epoch = 0, 0
+        while done < self.steps:
+            for batch in self._epoch(epoch):
+                if self.start <= done < self.steps:
+                    yield [(number, epoch) for number in batch[self.rank :: self.ranks].tolist()]
+                done += 1
+            epoch += 1
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def _epoch(self, epoch: int) -> list[np.ndarray]:
+        random = np.random.default_rng([self.seed, epoch])
+        batches: list[np.ndarray] = []
+        for name in sorted(set(self.names.tolist())):
+            order = random.permutation(np.flatnonzero(self.names == name))
+            # Batches of equal size as far as possible: normalisation by batch wants no tiny ones.
+            batches += np.array_split(order, max(round(len(order) / self.size), 1))
+        return [batches[i] for i in random.permutation(len(batches))]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,12 +26,12 @@ from voge.optimise import CHECKED_ON_GPU, DivergedError, Step
 from voge.pose.bank import Bank, Contrast
 from voge.pose.crops import Framing, find_framing
 from voge.pose.data import DataSet, Item
-from voge.pose.features import STRIDE, memory_format, trainable
+from voge.pose.features import STRIDE, memory_format, mixed, trainable
 from voge.pose.model import Category, PoseModel, Shape, shape_ellipsoids
-from voge.pose.reading import Batch, Reader
+from voge.pose.reading import Batch, CategoryBatches, Reader
 from voge.pose.records import Annotation
 from voge.pose.sampling import FILTER, on_cells, sample_views, widened
-from voge.pose.views import Augmentation, CategoryBatches, sent
+from voge.pose.views import Augmentation, sent
 from voge.render import trace
 from voge.settings import RenderSettings
 
@@ -219,7 +219,10 @@ class Trainer:
         Raises:
             ValueError: the state is of another network or other categories.
         """
-        under = lambda prefix: {k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)}  # noqa: E731
+
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+
         try:
             self.network.load_state_dict(under("network/"))
             memory: dict[int, dict[str, Tensor]] = {}
@@ -246,11 +249,8 @@ class Trainer:
         coarse = on_cells(batch.cameras, STRIDE)
         cell = float(coarse.viewmats[:, 2, 3].mean() / coarse.Ks[:, 0, 0].mean())
         cells = replace(coarse, viewmats=sent(coarse.viewmats, self.device), Ks=sent(coarse.Ks, self.device))
-        low = self.settings.precision == "bfloat16" or (
-            self.settings.precision == "auto" and self.device.type == "cuda"
-        )
         images = batch.views.images.contiguous(memory_format=memory_format(self.device))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+        with mixed(self.device, self.settings.precision):
             maps = self._parallel(images).float().permute(0, 2, 3, 1)
         # What has to wait for the device comes now, when it has the network to work on.
         with torch.no_grad():
