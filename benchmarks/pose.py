@@ -3,8 +3,9 @@
     python benchmarks/pose.py --out runs/pose --workers 16                       # makes data, trains, estimates
     python benchmarks/pose.py --out runs/pose --seeds 0,1,2 --aggregations exact,sorted,paper
 
-Needs torch, numpy, scipy, safetensors, pillow, trimesh and, to make the data, embreex. Parts that are there already are
-kept: data, models and results, each in the folder --out.
+Needs torch, numpy, scipy, safetensors, pillow, trimesh and, to make the data, embreex. Data and models that are there
+already are kept. A model is known by its aggregation and seed alone: other settings want another folder --out, and may
+share the data of the first by --data.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -45,11 +47,13 @@ RENDERING = {
     "sorted": RenderSettings(aggregation=Aggregation.sorted),
     "paper": RenderSettings(aggregation=Aggregation.paper),
 }
+FIGURES = ("acc_pi_6", "acc_pi_18", "median_deg")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=None, help="folder of the synthetic set; default: OUT/data")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--categories", default="aeroplane,car,chair")
@@ -109,7 +113,7 @@ def make_data(arguments: argparse.Namespace) -> DataSet:
         categories=arguments.categories.split(","), train=arguments.train, test=arguments.test,
         width=round(320 * zoom), height=round(256 * zoom), focal=1100 * zoom,
     )  # fmt: skip
-    root = arguments.out / "data"
+    root = arguments.data or arguments.out / "data"
     work = [job for job in synth.jobs(settings) if not synth.is_made(root, job)]
     started = time.perf_counter()
     made = sum(1 for _ in synth.write_images(root, settings, work, arguments.workers))
@@ -243,18 +247,24 @@ def speed(model: PoseModel, device: torch.device, ways: Sequence[str] = tuple(WA
 
 
 def spread(results: dict[str, dict], arguments: argparse.Namespace) -> None:
-    """Mean and standard deviation over seeds of each aggregation and refinement."""
-    seeds = arguments.seeds.split(",")
-    for refinement in arguments.refinements.split(","):
-        for aggregation in arguments.aggregations.split(","):
-            runs = [results[f"{aggregation}_{seed}_{refinement}"]["levels"] for seed in seeds]
-            for level in runs[0]:
-                cells = []
-                for figure in ("acc_pi_6", "acc_pi_18", "median_deg"):
-                    values = [run[level]["mean"][figure] for run in runs]
-                    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-                    cells.append(f"{figure} {statistics.mean(values):6.2f} +- {deviation:.2f}")
-                say(f"{aggregation:8} {refinement:5} {level}  " + "  ".join(cells))
+    """Mean and deviation over seeds: of each aggregation, and of what the first has over another one, seed by seed."""
+    seeds, aggregations = arguments.seeds.split(","), arguments.aggregations.split(",")
+    for refinement, level in product(arguments.refinements.split(","), arguments.levels.split(",")):
+        found = {
+            aggregation: [[results[f"{aggregation}_{seed}_{refinement}"]["levels"][level]["mean"][figure]
+                           for seed in seeds] for figure in FIGURES]
+            for aggregation in aggregations
+        }  # fmt: skip
+        first = aggregations[0]
+        for other in aggregations[1:]:
+            pairs = zip(found[first], found[other], strict=True)
+            found[f"{first} - {other}"] = [[a - b for a, b in zip(*pair, strict=True)] for pair in pairs]
+        for name, rows in found.items():
+            cells = []
+            for figure, values in zip(FIGURES, rows, strict=True):
+                deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+                cells.append(f"{figure} {statistics.mean(values):6.2f} +- {deviation:.2f}")
+            say(f"{name:16} {refinement:5} {level}  " + "  ".join(cells))
 
 
 def device_name(device: str) -> str:
