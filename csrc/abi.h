@@ -1,4 +1,4 @@
-// The C interface of the compiled renderers. voge/ops.py mirrors it with ctypes.
+// The C interface of the compiled renderers. voge/native.py mirrors it with ctypes.
 //
 // No framework, no Python: raw pointers to contiguous arrays, sizes, and error codes. The caller
 // allocates every output. VOGE_ABI_VERSION changes with any change of this file.
@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define VOGE_ABI_VERSION 3
+#define VOGE_ABI_VERSION 4
 
 #define VOGE_API __attribute__((visibility("default")))
 
@@ -48,6 +48,7 @@ typedef struct voge_scene {
   int32_t device;
   int32_t longest_list;         // members of the longest tile list
   const void* tile_farthest;    // for each member: no event of it, or of one before it, comes later on any ray
+  const void* transmittance;    // (V, H, W) of the forward pass, for the backward pass of pictures
 } voge_scene;
 
 VOGE_API int32_t voge_abi_version(void);

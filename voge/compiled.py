@@ -140,11 +140,11 @@ def _fake_lists(means: Tensor, origins: Tensor, tile: list[int], capacity: int |
 
 
 def _keep_render(ctx: Any, inputs: Any, output: Any) -> None:
-    tensors, lists = inputs[:7], output[3:]
+    tensors, found = inputs[:7], output[3:]
     ctx.tile, ctx.counts, ctx.bounds = inputs[10:13]
-    ctx.mark_non_differentiable(*lists)
+    ctx.mark_non_differentiable(*found)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, *lists)
+    ctx.save_for_backward(*tensors, *found)
 
 
 def _differentiate_render(ctx: Any, g_image: Tensor | None, g_alpha: Tensor | None, g_depth: Tensor | None, *_: Any):
@@ -157,7 +157,7 @@ def _differentiate_render(ctx: Any, g_image: Tensor | None, g_alpha: Tensor | No
 
 @operator(
     f"render({GEOMETRY}, Tensor features, {RAYS}, {VIEWS}, {NUMBERS}, int? capacity)"
-    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     keep=_keep_render,
     gradients=_differentiate_render,
 )
@@ -166,7 +166,7 @@ def _render(
     origins: Tensor, directions: Tensor, viewmats: Tensor | None, intrinsics: Tensor | None, orthographic: bool,
     tile: list[int], counts: list[int], bounds: list[float], capacity: int | None,
 ) -> tuple[Tensor, ...]:  # fmt: skip
-    """Image, alpha, depth and the lists; NaN where the lists need more than their capacity."""
+    """Image, alpha, depth, transmittance and the lists; NaN where the lists need more than their capacity."""
     scene = _scene(
         means, scales, quats, density, origins, directions, viewmats, intrinsics, orthographic, tile, counts, bounds
     )
@@ -182,29 +182,31 @@ def _render(
     if spilled is not None:
         for picture in (image, alpha, depth):
             picture.masked_fill_(spilled, math.nan)
-    return image, alpha, depth, *lists
+    return image, alpha, depth, transmittance, *lists
 
 
 @_render.fake
 def _(means, scales, quats, density, features, origins, directions, viewmats, intrinsics, orthographic,
       tile, counts, bounds, capacity):  # fmt: skip
     shape = origins.shape[:-1]
-    pictures = means.new_empty(*shape, features.shape[1]), means.new_empty(shape), means.new_empty(shape)
+    pictures = means.new_empty(*shape, features.shape[1]), *(means.new_empty(shape) for _ in range(3))
     return *pictures, *_fake_lists(means, origins, tile, capacity)
 
 
 @operator(
-    f"render_backward(Tensor? g_image, Tensor? g_alpha, Tensor? g_depth, {GEOMETRY}, Tensor features, {RAYS}, {LISTS},"
-    f" {NUMBERS}, bool to_rays) -> Tensor[]"
+    f"render_backward(Tensor? g_image, Tensor? g_alpha, Tensor? g_depth, {GEOMETRY}, Tensor features, {RAYS},"
+    f" Tensor transmittance, {LISTS}, {NUMBERS}, bool to_rays) -> Tensor[]"
 )
 def _render_backward(
     g_image: Tensor | None, g_alpha: Tensor | None, g_depth: Tensor | None,
     means: Tensor, scales: Tensor, quats: Tensor, density: Tensor, features: Tensor,
-    origins: Tensor, directions: Tensor, edges: Tensor, offsets: Tensor, members: Tensor, sizes: Tensor,
+    origins: Tensor, directions: Tensor, transmittance: Tensor,
+    edges: Tensor, offsets: Tensor, members: Tensor, sizes: Tensor,
     tile: list[int], counts: list[int], bounds: list[float], to_rays: bool,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     scene = _scene(means, scales, quats, density, origins, directions, None, None, False, tile, counts, bounds)
     _add_features(scene, features)
+    scene.transmittance = transmittance.data_ptr()
     add_lists(scene, Lists(edges, offsets, members, sizes))
     pixels, channels = origins.shape[:-1].numel(), features.shape[1] if g_image is None else 1
     g_transmittance = None if g_alpha is None else -g_alpha
@@ -216,7 +218,7 @@ def _render_backward(
 
 
 @_render_backward.fake
-def _(g_image, g_alpha, g_depth, means, scales, quats, density, features, origins, directions,
+def _(g_image, g_alpha, g_depth, means, scales, quats, density, features, origins, directions, transmittance,
       edges, offsets, members, sizes, tile, counts, bounds, to_rays):  # fmt: skip
     inputs = (means, scales, quats, density, features, *((origins, directions) if to_rays else ()))
     return [torch.empty_like(t) for t in inputs]

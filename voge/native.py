@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 OUT_OF_MEMORY = 1
 CUDA_ERRORS = 100  # codes above are this plus CUDA's
 VECTORS = {"AVX512": "_avx512", "AVX2": "_avx2"}  # torch's name for what the processor has: the library built for it
@@ -37,7 +37,7 @@ class Scene(ctypes.Structure):
             )
         ),
         *((name, ctypes.c_int32) for name in ("device", "longest_list")),
-        ("tile_farthest", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("tile_farthest", "transmittance")),
     )
 
 

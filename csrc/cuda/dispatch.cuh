@@ -14,14 +14,15 @@ struct Overflow {
   }
 };
 
-constexpr int kFewBoxes = 2;  // as many as Walk is compiled for
-constexpr int kSlots = 15;    // hits at work on one of its rays: fewer leave room for more warps
+constexpr int kFewBoxes = 2;         // as many as Walk is compiled for
+constexpr int kSlots = 13;           // hits at work on one of its rays: fewer leave room for more warps
+constexpr int64_t kFewRays = 40000;  // up to here they keep a GPU busy only with a warp for each
 
-template <class Job, bool kExact>
-using TileRing = Ring<float, kFewBoxes, kSlots, kExact>;
+// Events of a hit.
+__host__ __device__ inline int streams_of(const voge_scene& s) { return s.aggregation == VOGE_EXACT ? 2 * s.boxes : 1; }
 
 // 32 rays of a tile, a block.
-template <class Job, bool kExact>
+template <class Job, int kBoxes, bool kExact>
 __global__ void __launch_bounds__(32)
     tile_kernel(const __grid_constant__ voge_scene s, const __grid_constant__ typename Job::Arguments arguments,
                 Overflow later, int parts) {
@@ -36,12 +37,14 @@ __global__ void __launch_bounds__(32)
   const int64_t index = (view * s.height + (valid ? y : top)) * s.width + (valid ? x : left);
   const LocalRay<float> ray(s, index, tile);
   const Beam beam(ray, valid, min(s.tile_width, 32) - 1);
-  const WarpLists lists(s, ray, beam, shared, lane);
-  constexpr size_t kHits = WarpLists::kBytes, kSpare = kHits + TileRing<Job, kExact>::bytes(Job::kBackward);
+  using Lists = WarpLists<Job::kColours>;
+  const Lists lists(s, ray, beam, shared, lane);
+  using TileRing = Ring<kBoxes, kSlots, kExact, Job::kBackward>;
+  constexpr size_t kHits = Lists::kBytes, kSpare = kHits + TileRing::bytes();
   Job job(s, arguments, index, valid, reinterpret_cast<float*>(shared + kSpare));
-  Walk<TileRing<Job, kExact>, Job> walk(s, ray, lists, job, shared + kHits, valid);
+  Walk<TileRing, Lists, Job> walk(s, ray, lists, job, shared + kHits, valid);
   walk.run();
-  if (valid && !walk.fits) later.add(index);
+  if (walk.overflows) later.add(index);
 }
 
 // The listed rays, or all of them (null), in turns; each block with its part of `deep` memory, or shared memory (null).
@@ -52,7 +55,7 @@ __global__ void __launch_bounds__(32)
   extern __shared__ __align__(16) char shared[];
   const Grid grid(s);
   char* const memory =
-      deep != nullptr ? deep + blockIdx.x * Roll<T, true>::bytes(capacity, Job::kBackward, s.boxes) : shared;
+      deep != nullptr ? deep + blockIdx.x * Roll<T, true>::bytes(capacity, Job::kBackward, streams_of(s)) : shared;
   const int64_t count = listed != nullptr ? listed[0] : s.views * s.height * s.width;
   for (int64_t i = blockIdx.x; i < count; i += gridDim.x) {
     const int64_t index = listed != nullptr ? listed[1 + i] : i;
@@ -73,7 +76,7 @@ enum Size { kSmall, kLarge, kDeep };
 
 template <class T, class Job>
 struct Room {
-  static constexpr int kWarps = 16;  // a processor's, at most
+  static constexpr int64_t kWarps = 16, kShared = 227 * 1024;  // a processor's, at most
   int capacity, blocks;
   bool last;  // no ray needs more
   size_t shared;
@@ -82,35 +85,37 @@ struct Room {
     const int64_t rays = s.views * s.height * s.width, longest = s.longest_list > 0 ? s.longest_list : 1;
     int processors = 1;
     cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, s.device);
-    int64_t most = static_cast<int64_t>(processors) * kWarps;
     const int64_t events = (size == kSmall ? 512 : 4096) / static_cast<int>(sizeof(T) / 4),
-                  hits = events / (2 * s.boxes);
+                  hits = events / (s.aggregation == VOGE_EXACT ? 2 * s.boxes : 4);
     last = size == kDeep || longest <= hits;
     capacity = static_cast<int>(last ? longest : hits);
+    shared = size == kDeep ? 0 : bytes(s);
+    const int64_t fit = kShared / static_cast<int64_t>(shared + 1024);
+    int64_t most = processors * (fit < 1 ? 1 : fit < kWarps ? fit : kWarps);  // no more than are at work at once
     if (size == kDeep) {
       const int64_t budget = ((int64_t{32} << 20) + 32 * rays) / static_cast<int64_t>(bytes(s));
       most = budget < 1 ? 1 : (budget < most ? budget : most);
     }
-    shared = size == kDeep ? 0 : bytes(s);
     blocks = static_cast<int>(rays < most ? rays : most);
   }
-  size_t bytes(const voge_scene& s) const { return Roll<T, true>::bytes(capacity, Job::kBackward, s.boxes); }
+  size_t bytes(const voge_scene& s) const { return Roll<T, true>::bytes(capacity, Job::kBackward, streams_of(s)); }
 };
 
 // Fragments, limits and pairs need all hits of a ray at once, and some settings no kernel has been compiled for; with
 // few rays a warp for each is faster.
 template <class T, class Job>
 bool side_by_side(const voge_scene& s) {
-  const bool compiled = sizeof(T) == 4 && (s.boxes == kFewBoxes || s.aggregation != VOGE_EXACT);
-  return compiled && !Job::kRows && s.aggregation != VOGE_PAPER && s.limit == 0 && s.views * s.height * s.width > 40000;
+  const bool compiled = sizeof(T) == 4 && (s.boxes <= kFewBoxes || s.aggregation != VOGE_EXACT);
+  const bool many = s.views * s.height * s.width > kFewRays;
+  return compiled && many && !Job::kRows && s.aggregation != VOGE_PAPER && s.limit == 0;
 }
 
-template <class Job, bool kExact>
+template <class Job, int kBoxes, bool kExact>
 cudaError_t walk_tiles(const voge_scene& s, const typename Job::Arguments& arguments, Overflow later) {
   const int parts = (s.tile_height * s.tile_width + 31) / 32;
-  const size_t bytes =
-      WarpLists::kBytes + TileRing<Job, kExact>::bytes(Job::kBackward) + Job::spare_size(s) * sizeof(float);
-  const auto kernel = tile_kernel<Job, kExact>;
+  const size_t bytes = WarpLists<Job::kColours>::kBytes + Ring<kBoxes, kSlots, kExact, Job::kBackward>::bytes() +
+                       Job::spare_size(s) * sizeof(float);
+  const auto kernel = tile_kernel<Job, kBoxes, kExact>;
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
   if (error == cudaSuccess)
@@ -131,8 +136,9 @@ cudaError_t walk_rays(const voge_scene& s, const typename JobOf<T>::Arguments& a
   cudaError_t error = cudaSuccess;
   if constexpr (sizeof(T) == 4 && !Job::kRows) {
     if (tiles)
-      error = s.aggregation == VOGE_EXACT ? walk_tiles<Job, true>(s, arguments, first)
-                                          : walk_tiles<Job, false>(s, arguments, first);
+      error = s.aggregation != VOGE_EXACT ? walk_tiles<Job, 1, false>(s, arguments, first)
+              : s.boxes == 1              ? walk_tiles<Job, 1, true>(s, arguments, first)
+                                          : walk_tiles<Job, 2, true>(s, arguments, first);
     if (error != cudaSuccess || (tiles && s.longest_list <= kSlots)) return error;
   }
   const auto kernel = ray_kernel<T, Job>;

@@ -26,7 +26,10 @@ struct RowJob {
   VOGE_DEVICE RowJob(const voge_scene&, const Rows<T>& to_, int64_t index_, bool, T*)
       : to(to_), index(index_), begin(to_.offsets[index_]), count(to_.offsets[index_ + 1] - begin) {}
 
-  VOGE_DEVICE void take(const voge_scene&, const LocalRay<T>& ray, const Outcome<T>& hit, int k) {
+  struct Nothing {};
+  VOGE_DEVICE Nothing fetch(const voge_scene&, const Outcome<T>&) const { return {}; }
+
+  VOGE_DEVICE void take(const voge_scene&, const LocalRay<T>& ray, const Outcome<T>& hit, Nothing, int k) {
     if (!hit.done || k >= count) return;
     to.index[begin + k] = hit.id, to.weight[begin + k] = hit.weight, to.depth[begin + k] = hit.depth + ray.shift;
     filled = k + 1;
@@ -34,7 +37,8 @@ struct RowJob {
 
   VOGE_DEVICE void gather() { filled = __reduce_max_sync(kWholeWarp, static_cast<int>(filled)); }
 
-  VOGE_DEVICE void end(const voge_scene&, T passed) {
+  VOGE_DEVICE void end(const voge_scene&, bool mine, T passed) {
+    if (!mine) return;
     to.transmittance[index] = passed;
     for (int64_t i = begin + filled; i < begin + count; ++i)
       to.index[i] = i > begin ? to.index[i - 1] : 0, to.weight[i] = 0, to.depth[i] = i > begin ? to.depth[i - 1] : T(0);
@@ -71,17 +75,24 @@ struct RowGradientJob {
     return 0;
   }
 
-  VOGE_DEVICE T gradient(const voge_scene&, bool mine, int32_t id, T, int k) const {
+  VOGE_DEVICE T gradient(const voge_scene&, bool mine, int32_t id, T, const float4*, int k) const {
     return mine ? of(to.g_weight, id, k) : T(0);
   }
 
-  VOGE_DEVICE void take(const voge_scene& s, const LocalRay<T>& ray, const Outcome<T>& hit, int k) {
+  VOGE_DEVICE Packed<T> fetch(const voge_scene& s, const Outcome<T>& hit) const {
+    return hit.done ? load_packed(static_cast<const T*>(s.packed), hit.id) : Packed<T>{};
+  }
+
+  VOGE_DEVICE void take(const voge_scene&, const LocalRay<T>& ray, const Outcome<T>& hit, const Packed<T>& ellipsoid,
+                        int k) {
     const T none[kFewChannels] = {0};
-    if (hit.done) to_ray.spread(s, to.geometry, ray, hit, hit.g_depth + of(to.g_depth, hit.id, k), none);
+    if (hit.done) to_ray.spread(to.geometry, ray, hit, ellipsoid, hit.g_depth + of(to.g_depth, hit.id, k), none);
   }
 
   VOGE_DEVICE void gather() { to_ray.gather(to.geometry); }
-  VOGE_DEVICE void end(const voge_scene&, T) const { to_ray.write(to.geometry, index); }
+  VOGE_DEVICE void end(const voge_scene&, bool mine, T) const {
+    if (mine) to_ray.write(to.geometry, index);
+  }
 };
 
 // A warp a ray: how many it meets, and how many of them the limit leaves out.
@@ -109,9 +120,13 @@ __global__ void pack_kernel(voge_scene s, T* packed) {
   const Vec3<T> m = point_at<T>(s.means, n);
   const Mat3<T> a = whitening_of(static_cast<const T*>(s.scales) + 3 * n, static_cast<const T*>(s.quats) + 4 * n);
   const T density = static_cast<const T*>(s.density)[n];
-  const T row[kRow] = {m.x, m.y, m.z, a.r0.x, a.r0.y, a.r0.z, a.r1.x, a.r1.y, a.r1.z, a.r2.x, a.r2.y, a.r2.z,
-                       density, static_cast<T>(log(s.eta / static_cast<double>(density))), T(0), T(0)};
-  for (int i = 0; i < kRow; ++i) packed[kRow * n + i] = row[i];
+  struct alignas(16) Four {
+    T of[4];
+  };
+  Four* const row = reinterpret_cast<Four*>(packed + kRow * n);
+  row[0] = {m.x, m.y, m.z, a.r0.x}, row[1] = {a.r0.y, a.r0.z, a.r1.x, a.r1.y};
+  row[2] = {a.r1.z, a.r2.x, a.r2.y, a.r2.z};
+  row[3] = {density, static_cast<T>(log(s.eta / static_cast<double>(density))), T(0), T(0)};
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 namespace voge {
 
 constexpr int kSums = 16;  // scalars an ellipsoid gathers: PairGradient, density, features as far as there is room
-constexpr int kFewChannels = 4;  // up to here a thread keeps a pixel to itself, beyond a warp shares the work
 
 VOGE_DEVICE void add4(float* to, float a, float b, float c, float d) {
 #if __CUDA_ARCH__ >= 900
@@ -41,9 +40,18 @@ struct Gathered {
       atomicAdd(multiples + i,
                 static_cast<unsigned long long>(__double2ll_rn(static_cast<double>(value) / part(largest[i]))));
   }
-  VOGE_DEVICE void add(int64_t i, T a, T b, T c, T d) const {
-    if (round == kPlain) add4(plain + i, a, b, c, d);
-    else add(i, a), add(i + 1, b), add(i + 2, c), add(i + 3, d);
+  // Consecutive sums, fours of them.
+  template <int kCount>
+  VOGE_DEVICE void add(int64_t i, const T (&values)[kCount]) const {
+    static_assert(kCount % 4 == 0, "fours");
+    if (round == kPlain) {
+#pragma unroll
+      for (int k = 0; k < kCount; k += 4)
+        add4(plain + i + k, values[k], values[k + 1], values[k + 2], values[k + 3]);
+    } else {
+#pragma unroll
+      for (int k = 0; k < kCount; ++k) add(i + k, values[k]);
+    }
   }
   VOGE_DEVICE T sum(int64_t i) const {
     if (round == kPlain) return plain[i];
@@ -65,17 +73,14 @@ struct RayGradient {
   Vec3<T> origin{0, 0, 0}, direction{0, 0, 0};
 
   // From a hit to its ellipsoid and the ray; `extra` go to the sums after the density.
-  VOGE_DEVICE void spread(const voge_scene& s, const ToGeometry<T>& to, const LocalRay<T>& ray, const Outcome<T>& hit,
+  VOGE_DEVICE void spread(const ToGeometry<T>& to, const LocalRay<T>& ray, const Outcome<T>& hit, const Packed<T>& e,
                           T g_depth, const T (&extra)[kFewChannels]) {
-    const Packed<T> e = load_packed(static_cast<const T*>(s.packed), hit.id);
     const Hit<T> at = intersect(e.mean, e.whitening, ray.origin, ray.direction);
     const T g_exponent = hit.g_mass * hit.mass;
     const PairGradient<T> g = pair_gradient(at, hit.width, g_depth, g_exponent, hit.g_width);
-    const int64_t row = static_cast<int64_t>(kSums) * hit.id;
-    to.sums.add(row, g.mean.x, g.mean.y, g.mean.z, g.xx);
-    to.sums.add(row + 4, g.yy, g.zz, g.yz, g.xz);
-    to.sums.add(row + 8, g.xy, hit.g_mass * exp_fast(at.exponent), extra[0], extra[1]);
-    if (extra[2] != T(0) || extra[3] != T(0)) to.sums.add(row + 12, extra[2], extra[3], T(0), T(0));
+    const T sums[kSums] = {g.mean.x, g.mean.y, g.mean.z, g.xx, g.yy, g.zz, g.yz, g.xz, g.xy,
+                           hit.g_mass * exp_fast(at.exponent), extra[0], extra[1], extra[2], extra[3], T(0), T(0)};
+    to.sums.add(static_cast<int64_t>(kSums) * hit.id, sums);
     if (to.g_origins != nullptr)
       ray_gradient(at, e.whitening, at.depth + ray.shift, hit.width, g_depth, g_exponent, hit.g_width, origin,
                    direction);

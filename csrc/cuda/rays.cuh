@@ -7,6 +7,7 @@
 namespace voge {
 
 constexpr unsigned kWholeWarp = 0xffffffffu;
+VOGE_DEVICE bool any(bool value) { return __any_sync(kWholeWarp, value); }
 constexpr int kRow = 16;  // scalars of a packed ellipsoid: centre, whitening, density, least exponent, two unused
 
 struct Grid {
@@ -110,13 +111,17 @@ struct Beam {
   }
 };
 
-// Lists for a whole warp: candidates that its beam may meet are staged in shared memory, one visit for all lanes.
+constexpr int kFewChannels = 4;  // up to here a thread keeps a pixel to itself, beyond a warp shares the work
+
+// Lists for a whole warp: candidates that its beam may meet are staged in shared memory, one visit for all lanes; with
+// kColours their few channels too.
+template <bool kColours>
 struct WarpLists {
-  static constexpr size_t kBytes = 32 * (kRow * sizeof(float) + sizeof(float) + sizeof(int32_t));
+  static constexpr size_t kBytes = 32 * ((kRow + (kColours ? 4 : 0)) * sizeof(float) + sizeof(float) + sizeof(int32_t));
   const voge_scene& s;
   const LocalRay<float>& ray;
   const Beam& beam;
-  float4* rows;
+  float4 *rows, *colours;
   float* edges;
   int32_t* ids;
   int lane;
@@ -126,15 +131,14 @@ struct WarpLists {
         ray(ray_),
         beam(beam_),
         rows(reinterpret_cast<float4*>(memory)),
-        edges(reinterpret_cast<float*>(memory + 32 * kRow * sizeof(float))),
+        colours(rows + 32 * kRow / 4),
+        edges(reinterpret_cast<float*>(colours + (kColours ? 32 : 0))),
         ids(reinterpret_cast<int32_t*>(edges + 32)),
         lane(lane_) {}
 
-  static VOGE_DEVICE bool any(bool value) { return __any_sync(kWholeWarp, value); }
-
-  // visit(ellipsoid, id, edge, end) from the front or the back, until no lane is `alive`; once more, with `end`, after
-  // the last. No event of this or any later candidate comes before the edge: its least distance, or from the back its
-  // greatest.
+  // visit(ellipsoid, id, colour, edge, end) from the front or the back, until no lane is `alive`; once more, with `end`,
+  // after the last. No event of this or any later candidate comes before the edge: its least distance, or from the back
+  // its greatest.
   template <bool kFromBack, class Visit>
   VOGE_DEVICE void each(const bool& alive, Visit visit) const {
     const int64_t count = ray.end - ray.begin;
@@ -144,13 +148,23 @@ struct WarpLists {
       end = base >= count || !any(alive);
       const int staged = end ? 1 : stage(kFromBack, base, count);
       for (int j = 0; j < staged; ++j)
-        visit(unpacked(rows[4 * j], rows[4 * j + 1], rows[4 * j + 2], rows[4 * j + 3]), ids[j], edges[j], end);
+        visit(unpacked(rows[4 * j], rows[4 * j + 1], rows[4 * j + 2], rows[4 * j + 3]), ids[j],
+              kColours ? colours[j] : float4{}, edges[j], end);
       __syncwarp();
       base += 32;
     } while (!end);
   }
 
  private:
+  VOGE_DEVICE float4 colour_of(int32_t id) const {
+    const float* of = static_cast<const float*>(s.features) + id * s.channels;
+    float c[kFewChannels] = {0};
+#pragma unroll
+    for (int k = 0; k < kFewChannels; ++k)
+      if (k < s.channels) c[k] = __ldg(of + k);
+    return make_float4(c[0], c[1], c[2], c[3]);
+  }
+
   VOGE_DEVICE int stage(bool from_back, int64_t base, int64_t count) const {
     const int64_t i = from_back ? ray.end - 1 - base - lane : ray.begin + base + lane;
     float4 row[4];
@@ -174,6 +188,7 @@ struct WarpLists {
 #pragma unroll
       for (int k = 0; k < 4; ++k) rows[4 * place + k] = row[k];
       edges[place] = edge, ids[place] = id;
+      if constexpr (kColours) colours[place] = colour_of(id);
     }
     __syncwarp();
     return __popc(votes);

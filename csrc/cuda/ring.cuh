@@ -20,10 +20,16 @@ template <class T>
 struct Sum {
   T high = 0, low = 0;
   VOGE_DEVICE T value() const { return high + low; }
-  VOGE_DEVICE T since(Sum earlier) const { return (high - earlier.high) + (low - earlier.low); }
+  VOGE_DEVICE T since(T earlier_high, T earlier_low) const { return (high - earlier_high) + (low - earlier_low); }
   VOGE_DEVICE void add(T v) {
     const T sum = plus(high, v), taken = minus(sum, high);
     low += plus(minus(high, minus(sum, taken)), minus(v, taken));
+    high = sum;
+  }
+  // For what is only asked what it gained since: what a greater v loses here, all later values have lost too.
+  VOGE_DEVICE void gain(T v) {
+    const T sum = plus(high, v);
+    low += minus(v, minus(sum, high));
     high = sum;
   }
   // Never contracted with a product.
@@ -33,26 +39,28 @@ struct Sum {
   static VOGE_DEVICE double minus(double a, double b) { return __dsub_rn(a, b); }
 };
 
-// What is kept of a hit, in places numbered from 0; the inner boxes' places follow the last.
+// What is kept of a hit, in places numbered from 0.
 enum Field {
   kDepth,   // l along the walk: negative from the back
   kWidth,   // s
   kRate,    // x / s
   kId,
-  kLitHigh, kLitLow,    // integral of T where the outer box began
+  kWeight,  // W, once its events are over
   kForwardFields,
-  kG = kForwardFields,  // dL/dW
-  kRestHigh, kRestLow,  // integral of R where the outer box began
+  kG = kForwardFields,     // dL/dW
+  kToMass,                 // dL/dx, once its events are over
   kPullDepth, kPullWidth,  // dL/dl and dL/ds so far
   kBackwardFields,
-  // Once a hit's events are over:
-  kWeight = kLitHigh,
-  kToMass = kRestHigh   // dL/dx
 };
 
-__host__ __device__ constexpr int field_count(bool backward, int boxes) {
-  return backward ? kBackwardFields + 2 * (boxes - 1) : kForwardFields + (boxes - 1);
-}
+// What became of a hit whose events are over.
+template <class T>
+struct Outcome {
+  bool done = false;
+  int32_t id = 0;
+  T depth = 0, width = 0, mass = 0, weight = 0;  // depth along the walk
+  T g_depth = 0, g_mass = 0, g_width = 0;
+};
 
 VOGE_DEVICE float as_scalar(int32_t id, float) { return __int_as_float(id); }
 VOGE_DEVICE double as_scalar(int32_t id, double) { return id; }
@@ -69,7 +77,7 @@ struct Boxes {
   static constexpr int kStreams = kExact ? 2 * kBoxes : 1;
   T half[kInner + 1], share[kInner + 1];
   T outer;        // half width of the outer box
-  T least, most;  // bounds of the walk: events outside are moved there
+  T least, most;  // bounds of the walk: what happens outside happens there
 
   VOGE_DEVICE Boxes(int boxes, T least_, T most_) : least(least_), most(most_) {
 #pragma unroll
@@ -86,59 +94,84 @@ struct Boxes {
     for (int i = 1; i <= kInner; ++i) out = box == i ? values[i] : out;
     return out;
   }
-  VOGE_DEVICE T time(T depth, T width, T offset) const { return min(max(depth + offset * width, least), most); }
+  VOGE_DEVICE T within(T t) const { return min(max(t, least), most); }
+  VOGE_DEVICE T time(T depth, T width, T offset) const { return within(depth + offset * width); }
 };
 
-// The hits at work of 32 rays in shared memory, kSlots for each.
-template <class T, int kBoxes, int kSlots, bool kExact>
-struct Ring : Boxes<T, kBoxes, kExact> {
-  using Base = Boxes<T, kBoxes, kExact>;
+// The hits at work of 32 rays in shared memory, kSlots for each. What one event needs lies together, for one access.
+template <int kBoxes, int kSlots, bool kExact, bool kBackward>  // one or two boxes
+struct Ring : Boxes<float, kBoxes, kExact> {
+  using Base = Boxes<float, kBoxes, kExact>;
   using Base::kInner;
   using Base::kStreams;
-  static constexpr int kPlaces = kSlots < 16 ? 16 : 32;  // of a stream
+  static constexpr int kPlaces = 16, kCapacity = kSlots;
   static constexpr unsigned kPlaceMask = 0x01010101u * (kPlaces - 1);
   static_assert(kSlots < kPlaces && kStreams <= 4,
                 "a stream's places differ from one another, and four streams' fit one number");
+  // Floats a hit. From the front: depth, width, rate, id; the integral of T where the outer box began; that of the inner
+  // box since then, later its share of the weight, at last the weight. From the back: depth, width, rate, dL/dW; the
+  // integrals of T and R where the outer box began; dL/d(rate), weight, dL/dl, dL/ds so far; id.
+  static constexpr int kFloats = kBackward ? 13 : 7;
 
-  T* fields;
-  uint8_t* order;          // [place in the stream][lane][stream]: slots
-  int lane;
-  T head[kStreams];        // time of each stream's next event
-  T tail[kStreams];        // time of what was last put at each stream's end
-  unsigned firsts = 0;     // place of each stream's next event, a byte each
-  int next = 0;            // place after the last
-  unsigned free = (1u << kSlots) - 1;
-  unsigned finished = 0;   // slots whose events are over
+  float4 *hits, *sums_;  // [slot][lane] each, from the lane on
+  void* begun_;
+  float* single;
+  uint8_t* order;  // [place in the stream][lane][stream]: slots, from the lane on
+  float head[kStreams];  // time of each stream's next event
+  float tail[kStreams];  // no event of the stream is later
+  unsigned firsts;       // place of each stream's next event, a byte each
+  unsigned next;         // place after the last
+  unsigned free, finished;  // slots: without a hit, whose events are over
 
-  static constexpr size_t bytes(bool backward) {
-    return 32 * (static_cast<size_t>(kSlots) * field_count(backward, kBoxes) * sizeof(T) + kPlaces * 4);
+  static constexpr size_t bytes() { return 32 * (kSlots * kFloats * sizeof(float) + kPlaces * 4); }
+
+  VOGE_DEVICE Ring(char* memory, int lane, float least, float most) : Base(kBoxes, least, most) {
+    constexpr int kRow = 32 * kSlots;
+    float* const at = reinterpret_cast<float*>(memory);
+    hits = reinterpret_cast<float4*>(at) + lane;
+    if constexpr (kBackward) begun_ = reinterpret_cast<float4*>(at + 4 * kRow) + lane;
+    else begun_ = reinterpret_cast<float2*>(at + 4 * kRow) + lane;
+    sums_ = reinterpret_cast<float4*>(at + 8 * kRow) + lane;
+    single = at + (kFloats - 1) * kRow + lane;
+    order = reinterpret_cast<uint8_t*>(at + kFloats * kRow) + 4 * lane;
+    for (int place = 0; place < kPlaces; ++place) placed_all(place) = 0;  // slots ahead of a stream's last are read
+    clear();
   }
 
-  VOGE_DEVICE Ring(char* memory, int lane_, bool backward, T least, T most)
-      : Base(kBoxes, least, most), fields(reinterpret_cast<T*>(memory)),
-        order(reinterpret_cast<uint8_t*>(fields + field_count(backward, kBoxes) * kSlots * 32)), lane(lane_) {
+  VOGE_DEVICE void clear() {
 #pragma unroll
-    for (int j = 0; j < kStreams; ++j) head[j] = INFINITY, tail[j] = INFINITY;
+    for (int j = 0; j < kStreams; ++j) head[j] = INFINITY, tail[j] = -INFINITY;
+    firsts = 0, next = 0, finished = 0, free = (1u << kSlots) - 1;
   }
 
-  static constexpr int kCapacity = kSlots;
   VOGE_DEVICE bool full() const { return free == 0; }
-  static VOGE_DEVICE int boxes() { return kBoxes; }
-  VOGE_DEVICE T& at(int field, int slot) const { return fields[(field * kSlots + slot) * 32 + lane]; }
-  VOGE_DEVICE int32_t id(int slot) const { return as_id(at(kId, slot)); }
-  VOGE_DEVICE T& inner_lit(bool backward, int box, int slot) const {
-    return at((backward ? kBackwardFields : kForwardFields) + box, slot);
-  }
-  VOGE_DEVICE T& inner_rest(int box, int slot) const { return at(kBackwardFields + kBoxes - 1 + box, slot); }
   static VOGE_DEVICE bool begins(int stream) { return kExact && stream < kBoxes; }
-  static VOGE_DEVICE int box_of(int stream) { return begins(stream) ? kBoxes - 1 - stream : stream - kBoxes; }
+  static VOGE_DEVICE bool is_outer(int stream) { return stream == 0 || stream == kStreams - 1; }
 
-  // A place for a hit; there must be one. Without streams yet.
-  VOGE_DEVICE int add(T depth, T width, T rate, int32_t id) {
+  VOGE_DEVICE float4& hit(int slot) const { return hits[slot * 32]; }
+  VOGE_DEVICE float2& begun(int slot) const { return static_cast<float2*>(begun_)[slot * 32]; }
+  VOGE_DEVICE float& inside(int slot) const { return single[slot * 32]; }
+  VOGE_DEVICE float4& begun_behind(int slot) const { return static_cast<float4*>(begun_)[slot * 32]; }
+  VOGE_DEVICE float4& sums(int slot) const { return sums_[slot * 32]; }  // dL/d(rate), weight, dL/dl, dL/ds
+
+  VOGE_DEVICE float& at(int field, int slot) const {
+    float* const hit = &this->hit(slot).x;
+    if (field <= kRate) return hit[field];
+    if constexpr (!kBackward) return field == kId ? hit[3] : inside(slot);
+    if (field == kId) return single[slot * 32];
+    if (field == kG) return hit[3];
+    return (&sums(slot).x)[field == kToMass ? 0 : field == kWeight ? 1 : field == kPullDepth ? 2 : 3];
+  }
+  VOGE_DEVICE int32_t id(int slot) const { return as_id(at(kId, slot)); }
+
+  // A place for a hit; there must be one. Enters its events into all streams.
+  VOGE_DEVICE void add(float depth, float width, float rate, int32_t id, float g) {
     const int slot = __ffs(free) - 1;
     free &= free - 1;
-    at(kDepth, slot) = depth, at(kWidth, slot) = width, at(kRate, slot) = rate, at(kId, slot) = as_scalar(id, T());
-    return slot;
+    const float name = as_scalar(id, 0.0f);
+    hit(slot) = make_float4(depth, width, rate, kBackward ? g : name);
+    if constexpr (kBackward) at(kId, slot) = name;
+    enlist(slot, depth, width);
   }
 
   // A slot whose events are over, for whoever comes next.
@@ -148,25 +181,8 @@ struct Ring : Boxes<T, kBoxes, kExact> {
     return slot;
   }
 
-  // Enters the slot's events into all streams.
-  VOGE_DEVICE void enlist(int slot, T depth, T width) {
-    const int after = following(next);
-#pragma unroll
-    for (int j = 0; j < kStreams; ++j) {
-      const T offset = offset_of(j), t = this->time(depth, width, offset);
-      const bool only = head[j] == T(INFINITY);  // before: none
-      if (only || t >= tail[j]) {
-        tail[j] = t, placed(next, j) = static_cast<uint8_t>(slot);
-        if (only) head[j] = t;
-      } else {
-        insert(slot, j, t, offset);
-      }
-    }
-    next = after;
-  }
-
-  // The earliest event before `bound`, or none (-1).
-  VOGE_DEVICE int earliest(T bound, T& t) const {
+  // The stream of the earliest event, and its time: infinite if there is none.
+  VOGE_DEVICE int earliest(float& t) const {
     int stream = 0;
     t = head[0];
 #pragma unroll
@@ -174,45 +190,86 @@ struct Ring : Boxes<T, kBoxes, kExact> {
       const bool less = head[j] < t;
       t = less ? head[j] : t, stream = less ? j : stream;
     }
-    return t < bound ? stream : -1;
+    return stream;
+  }
+
+  VOGE_DEVICE Outcome<float> outcome(int slot) const {
+    const float4 hit = this->hit(slot);
+    Outcome<float> out;
+    out.done = true, out.id = id(slot), out.depth = hit.x, out.width = hit.y, out.mass = hit.z * hit.y;
+    out.weight = at(kWeight, slot);
+    if constexpr (kBackward) {
+      const float4 sums = this->sums(slot);
+      out.g_mass = kExact ? sums.x * reciprocal(hit.y) : sums.x;
+      out.g_depth = sums.z, out.g_width = kExact ? sums.w - out.g_mass * hit.z : sums.w;
+    }
+    return out;
   }
 
   // Takes a stream's next event; returns its slot.
   VOGE_DEVICE int take(int stream) {
-    const int place = first_of(stream), after = following(place);
+    const unsigned place = first_of(stream), after = following(place);
     firsts = (firsts + (1u << 8 * stream)) & kPlaceMask;
     const int slot = placed(place, stream);
-    T then = INFINITY;
-    if (after != next) then = time_of(placed(after, stream), offset_of(stream));
+    const float then = time_of(placed(after, stream), offset_of(stream));
 #pragma unroll
-    for (int j = 0; j < kStreams; ++j) head[j] = j == stream ? then : head[j];
+    for (int j = 0; j < kStreams; ++j) head[j] = j != stream ? head[j] : (after != next ? then : INFINITY);
     return slot;
   }
 
  private:
-  VOGE_DEVICE T offset_of(int stream) const {
+  VOGE_DEVICE float offset_of(int stream) const {
     if constexpr (!kExact) return 0;
-    const T out = this->of_box(this->half, box_of(stream));
+    const float out = this->of_box(this->half, is_outer(stream) ? kInner : 0);
     return begins(stream) ? -out : out;
   }
-  VOGE_DEVICE T time_of(int slot, T offset) const { return this->time(at(kDepth, slot), at(kWidth, slot), offset); }
-  VOGE_DEVICE uint8_t& placed(int place, int stream) const { return order[(place * 32 + lane) * 4 + stream]; }
-  static VOGE_DEVICE int following(int place) { return (place + 1) % kPlaces; }
-  static VOGE_DEVICE int preceding(int place) { return (place + kPlaces - 1) % kPlaces; }
-  VOGE_DEVICE int first_of(int stream) const { return __byte_perm(firsts, 0, 0x4440 | stream); }
+  VOGE_DEVICE float time_of(int slot, float offset) const {
+    const float2 at = *reinterpret_cast<const float2*>(&hit(slot));
+    return at.x + offset * at.y;
+  }
+  VOGE_DEVICE uint8_t& placed(unsigned place, int stream) const { return order[place * 128 + stream]; }
+  VOGE_DEVICE unsigned& placed_all(unsigned place) const { return *reinterpret_cast<unsigned*>(order + place * 128); }
+  static VOGE_DEVICE unsigned following(unsigned place) { return (place + 1) % kPlaces; }
+  static VOGE_DEVICE unsigned preceding(unsigned place) { return (place - 1) % kPlaces; }
+  VOGE_DEVICE unsigned first_of(int stream) const { return firsts >> 8 * stream & 0xff; }
 
-  // Into a stream that has later events, from its end.
-  VOGE_DEVICE void insert(int slot, int stream, T t, T offset) {
-    const int begin = first_of(stream);
-    int place = next;
-    while (place != begin) {
-      const int before = preceding(place), other = placed(before, stream);
-      if (!(t < time_of(other, offset))) break;
-      placed(place, stream) = static_cast<uint8_t>(other);
-      place = before;
+  VOGE_DEVICE void enlist(int slot, float depth, float width) {
+    float t[kStreams];
+    bool last = true;
+#pragma unroll
+    for (int j = 0; j < kStreams; ++j) t[j] = depth + offset_of(j) * width, last = last && t[j] >= tail[j];
+    placed_all(next) = slot * 0x01010101u;
+    if (last) {
+#pragma unroll
+      for (int j = 0; j < kStreams; ++j) tail[j] = t[j], head[j] = min(head[j], t[j]);
+    } else {
+      insert(slot, t);
     }
-    placed(place, stream) = static_cast<uint8_t>(slot);
-    if (place == begin) head[stream] = t;
+    next = following(next);
+  }
+
+  // Into streams that may have later events, from their ends; side by side, since each step waits for memory.
+  VOGE_DEVICE void insert(int slot, const float (&t)[kStreams]) {
+    unsigned place[kStreams];
+    bool moves[kStreams], any = false;
+#pragma unroll
+    for (int j = 0; j < kStreams; ++j) place[j] = next, moves[j] = true;
+    do {
+      any = false;
+#pragma unroll
+      for (int j = 0; j < kStreams; ++j) {
+        const unsigned before = preceding(place[j]), other = placed(before, j);
+        moves[j] = moves[j] && place[j] != first_of(j) && t[j] < time_of(other, offset_of(j));
+        if (moves[j]) placed(place[j], j) = static_cast<uint8_t>(other), place[j] = before;
+        any = any || moves[j];
+      }
+    } while (any);
+#pragma unroll
+    for (int j = 0; j < kStreams; ++j) {
+      placed(place[j], j) = static_cast<uint8_t>(slot);
+      if (place[j] == first_of(j)) head[j] = t[j];
+      if (place[j] == next) tail[j] = t[j];
+    }
   }
 };
 

@@ -63,8 +63,9 @@ struct Roll : Boxes<T, kMaxBoxes, kExact> {
   int capacity, given_boxes, lane;
   int count = 0, total = 0, next = 0;  // hits, events, the next event
 
-  static __host__ __device__ size_t bytes(int capacity, bool backward, int boxes) {
-    const size_t events = 2 * boxes * static_cast<size_t>(capacity);
+  // Of that, `streams` events a hit.
+  static __host__ __device__ size_t bytes(int capacity, bool backward, int streams) {
+    const size_t events = streams * static_cast<size_t>(capacity);
     const size_t each = sizeof(double) + (backward ? sizeof(double) + sizeof(T) : 0);
     const size_t hit = (backward ? kBackwardFields : kForwardFields) * sizeof(T);
     return (power_of_two(events) * sizeof(Key) + events * each + capacity * hit + 255) / 256 * 256;
@@ -76,7 +77,7 @@ struct Roll : Boxes<T, kMaxBoxes, kExact> {
         capacity(capacity_),
         given_boxes(kExact ? boxes_ : 1),
         lane(lane_) {
-    const size_t events = 2 * boxes_ * static_cast<size_t>(capacity);
+    const size_t events = (kExact ? 2 * boxes_ : 1) * static_cast<size_t>(capacity);
     lits = reinterpret_cast<double*>(keys + power_of_two(events)), insides = lits + events;
     jumps = reinterpret_cast<T*>(backward ? insides + events : insides);
     fields = backward ? jumps + events : jumps;
@@ -93,6 +94,15 @@ struct Roll : Boxes<T, kMaxBoxes, kExact> {
   VOGE_DEVICE double& lit(int hit, int stream) const { return lits[2 * given_boxes * hit + stream]; }
   VOGE_DEVICE double& inside(int hit, int stream) const { return insides[2 * given_boxes * hit + stream]; }
   VOGE_DEVICE T& jump(int hit, int stream) const { return jumps[2 * given_boxes * hit + stream]; }
+  template <bool kBackward>
+  VOGE_DEVICE Outcome<T> outcome(int slot) const {
+    Outcome<T> out;
+    out.done = true, out.id = id(slot), out.weight = at(kWeight, slot);
+    out.depth = at(kDepth, slot), out.width = at(kWidth, slot), out.mass = at(kRate, slot) * out.width;
+    if constexpr (kBackward)
+      out.g_mass = at(kToMass, slot), out.g_depth = at(kPullDepth, slot), out.g_width = at(kPullWidth, slot);
+    return out;
+  }
   VOGE_DEVICE T time_at(int event) const { return EventKey<T>::time(keys[event]); }
   VOGE_DEVICE int hit_at(int event) const { return EventKey<T>::code(keys[event]) / kSteps; }
   VOGE_DEVICE int stream_at(int event) const { return EventKey<T>::code(keys[event]) % kSteps; }

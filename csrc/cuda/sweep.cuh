@@ -7,26 +7,6 @@
 
 namespace voge {
 
-// What became of a hit whose events are over.
-template <class T>
-struct Outcome {
-  bool done = false;
-  int32_t id = 0;
-  T depth = 0, width = 0, mass = 0, weight = 0;  // depth along the walk
-  T g_depth = 0, g_mass = 0, g_width = 0;
-};
-
-template <bool kBackward, class R, class T = std::decay_t<decltype(R::least)>>
-VOGE_DEVICE Outcome<T> outcome_of(const R& ring, int slot) {
-  Outcome<T> out;
-  out.done = true, out.id = ring.id(slot), out.weight = ring.at(kWeight, slot);
-  out.depth = ring.at(kDepth, slot), out.width = ring.at(kWidth, slot), out.mass = ring.at(kRate, slot) * out.width;
-  if constexpr (kBackward)
-    out.g_mass = ring.at(kToMass, slot), out.g_depth = ring.at(kPullDepth, slot),
-    out.g_width = ring.at(kPullWidth, slot);
-  return out;
-}
-
 // The hit's optical depth between the walk's bounds.
 template <class R, class T>
 VOGE_DEVICE T optical_depth(const R& ring, T depth, T width, T rate) {
@@ -41,106 +21,90 @@ VOGE_DEVICE T optical_depth(const R& ring, T depth, T width, T rate) {
 }
 
 // `exact`, front to back: weights.
-template <class T>
 struct ExactForward {
-  Sum<T> open, lit;  // rate of all open boxes, integral of T so far
-  T time = INFINITY, passed = 0, lost = 0;  // passed + lost: optical depth so far
-  T transmittance = 1;
+  Sum<float> open, lit;  // rate of all open boxes, integral of T so far
+  float time = INFINITY, passed = 0, transmittance = 1;  // passed: optical depth so far
 
   // Whether so much is in front of all that is to come that it does not count.
-  VOGE_DEVICE bool dark(T enough) const { return passed > enough; }
+  VOGE_DEVICE bool dark(float enough) const { return passed > enough; }
 
-  // An event; returns its slot, or -1 where it is not the last of its hit.
+  // The event at t; returns its slot, or -1 where it is not the last of its hit.
   template <class R>
-  VOGE_DEVICE int step(R& ring, int stream, T t) {
-    const T length = max(t - time, T(0)), depth = max(open.value(), T(0)) * length;
-    time = t;
-    lit.add(transmittance * length * interval(depth).phi);
-    kahan(passed, lost, depth);
-    transmittance = exp_fast(-passed);
-    const bool begins = ring.begins(stream);
-    const int box = ring.box_of(stream), outer = ring.boxes() - 1;
-    const int slot = ring.take(stream);
-    const T rate = ring.at(kRate, slot) * ring.of_box(ring.share, box);
-    open.add(begins ? rate : -rate);
-    if (begins && box == outer) ring.at(kLitHigh, slot) = lit.high, ring.at(kLitLow, slot) = lit.low;
-    const T since = lit.since({ring.at(kLitHigh, slot), ring.at(kLitLow, slot)});
-    if (box != outer) {
-      T& inner = ring.inner_lit(false, box, slot);
-      inner = begins ? since : rate * (since - inner);
-    }
-    if (begins || box != outer) return -1;
-    T weight = rate * since;
-#pragma unroll
-    for (int i = 0; i < R::kInner; ++i)
-      if (i < outer) weight += ring.inner_lit(false, i, slot);
-    ring.at(kWeight, slot) = weight;
-    return slot;
-  }
+  VOGE_DEVICE int step(R& ring, int stream, float t) {
+    const int slot = ring.take(stream);  // first: memory answers late
+    const float at = ring.within(t), length = max(at - time, 0.0f), rate_open = max(open.value(), 0.0f);
+    const float depth = rate_open * length, until = passed + depth, beyond = exp_fast(-until);
+    lit.gain(depth > 0.02f ? quotient(transmittance - beyond, rate_open)
+                           : transmittance * length * (1 - depth * (0.5f - depth * (1.0f / 6))));
+    time = at, passed = until, transmittance = beyond;
 
-  static VOGE_DEVICE void kahan(T& sum, T& lost, T v) {
-    const T more = Sum<T>::plus(v, lost), total = Sum<T>::plus(sum, more);
-    lost = Sum<T>::minus(more, Sum<T>::minus(total, sum)), sum = total;
+    const bool begins = R::begins(stream), outer = R::is_outer(stream);
+    const float rate = ring.hit(slot).z * ring.of_box(ring.share, outer ? R::kInner : 0);
+    open.add(begins ? rate : -rate);
+    // No branches: of 32 rays some take each of them.
+    const float2 begun = ring.begun(slot);
+    const float since = lit.since(begun.x, begun.y), inside = R::kInner > 0 ? ring.inside(slot) : 0.0f;
+    const float ended = rate * (outer ? since : since - inside) + (outer ? inside : 0.0f);
+    if (begins && outer) ring.begun(slot) = make_float2(lit.high, lit.low);
+    else ring.inside(slot) = begins ? since : ended;
+    return outer && !begins ? slot : -1;
   }
 };
 
 // `exact`, back to front: gradients to l, s and x. Boxes begin at their far ends.
-template <class T>
 struct ExactBackward {
-  Sum<T> open, pull, lit, rest;  // rates; g x rates; integral of T and of R behind
-  T time = INFINITY, blocked;    // optical depth of the whole ray
-  T behind = 0, lost = 0;        // optical depth behind
-  T radiance;                    // R: what of the loss comes from behind
+  Sum<float> open, pull, lit, rest;  // rates; g x rates; integral of T and of R behind
+  float time = INFINITY, blocked;    // optical depth of the whole ray
+  float behind = 0, lost = 0;        // optical depth behind, and what its sum lost
+  float radiance;                    // R: what of the loss comes from behind
 
-  VOGE_DEVICE ExactBackward(T blocked_, T g_transmittance)
+  VOGE_DEVICE ExactBackward(float blocked_, float g_transmittance)
       : blocked(blocked_), radiance(exp_fast(-blocked_) * g_transmittance) {}
 
   template <class R>
-  VOGE_DEVICE int step(R& ring, int stream, T t) {
-    const T length = max(t - time, T(0)), depth = max(open.value(), T(0)) * length, want = pull.value();
-    time = t;
-    const Interval<T> part = interval(depth);
-    ExactForward<T>::kahan(behind, lost, depth);
-    const T at = exp_fast(min(behind - blocked, T(0)));
-    const T stretch = at * length, light = stretch * part.phi;
-    rest.add(length * (radiance + want * stretch * psi(depth, part)));
+  VOGE_DEVICE int step(R& ring, int stream, float t) {
+    const int slot = ring.take(stream);  // first: memory answers late
+    const float at = ring.within(t), length = max(at - time, 0.0f), want = pull.value();
+    const float rate_open = max(open.value(), 0.0f), depth = rate_open * length;
+    time = at;
+    add_behind(depth);
+    const float transmittance = exp_fast(min(behind - blocked, 0.0f)), stretch = transmittance * length;
+    const float passed = exp_fast(-depth), each = reciprocal(rate_open);
+    const float light =
+        depth > 0.02f ? transmittance * (1 - passed) * each : stretch * (1 - depth * (0.5f - depth * (1.0f / 6)));
+    // The integral of what of the light lies between a point and the segment's far end.
+    const float series = 0.5f - depth * (1.0f / 3 - depth * (0.125f - depth * (1.0f / 30)));
+    const float second = depth > 0.1f ? (light - stretch * passed) * each : stretch * length * series;
+    rest.gain(length * radiance + want * second);
     radiance += want * light;
-    lit.add(light);
+    lit.gain(light);
 
-    const bool begins = ring.begins(stream);
-    const int box = ring.box_of(stream), outer = ring.boxes() - 1;
-    const int slot = ring.take(stream);
-    const T share = ring.of_box(ring.share, box), half = ring.of_box(ring.half, box);
-    const T rate = ring.at(kRate, slot) * share, g = ring.at(kG, slot), signed_rate = begins ? rate : -rate;
+    const bool begins = R::begins(stream), outer = R::is_outer(stream), opens = begins && outer;
+    const int box = outer ? R::kInner : 0;
+    const float4 hit = ring.hit(slot);
+    const float share = ring.of_box(ring.share, box), half = ring.of_box(ring.half, box);
+    const float rate = hit.z * share, g = hit.w, change = begins ? rate : -rate;
     const bool cut = t <= ring.least || t >= ring.most;
-    const T jump = cut ? T(0) : rate * (g * at - radiance);
-    open.add(signed_rate), pull.add(g * signed_rate);
-    const bool opens = begins && box == outer;
-    T pull_depth = begins ? jump : -jump, pull_width = half * jump;
-    if (opens) {
-      ring.at(kLitHigh, slot) = lit.high, ring.at(kLitLow, slot) = lit.low;
-      ring.at(kRestHigh, slot) = rest.high, ring.at(kRestLow, slot) = rest.low;
-    } else {
-      pull_depth += ring.at(kPullDepth, slot), pull_width += ring.at(kPullWidth, slot);
-    }
-    ring.at(kPullDepth, slot) = pull_depth, ring.at(kPullWidth, slot) = pull_width;
-    const T lit_since = lit.since({ring.at(kLitHigh, slot), ring.at(kLitLow, slot)});
-    const T rest_since = rest.since({ring.at(kRestHigh, slot), ring.at(kRestLow, slot)});
-    if (box != outer) {
-      T &inner_lit = ring.inner_lit(true, box, slot), &inner_rest = ring.inner_rest(box, slot);
-      const T lit_here = lit_since - inner_lit;
-      inner_rest = begins ? rest_since : share * (g * lit_here - (rest_since - inner_rest));
-      inner_lit = begins ? lit_since : rate * lit_here;
-    }
-    if (begins || box != outer) return -1;
-    T weight = rate * lit_since, to_density = share * (g * lit_since - rest_since);
-#pragma unroll
-    for (int i = 0; i < R::kInner; ++i)
-      if (i < outer) weight += ring.inner_lit(true, i, slot), to_density += ring.inner_rest(i, slot);
-    const T to_mass = to_density / ring.at(kWidth, slot);
-    ring.at(kWeight, slot) = weight, ring.at(kToMass, slot) = to_mass;
-    ring.at(kPullWidth, slot) = pull_width - to_mass * ring.at(kRate, slot);
-    return slot;
+    const float jump = cut ? 0.0f : rate * (g * transmittance - radiance);
+    open.add(change), pull.add(g * change);
+    const float4 begun = ring.begun_behind(slot);
+    float4 sums = ring.sums(slot);
+    if (opens) ring.begun_behind(slot) = make_float4(lit.high, lit.low, rest.high, rest.low);
+    if (opens) sums = make_float4(0, 0, 0, 0);
+    const float lit_since = opens ? 0.0f : lit.since(begun.x, begun.y);
+    const float rest_since = opens ? 0.0f : rest.since(begun.z, begun.w);
+    const float inside = share * (g * lit_since - rest_since);
+    sums.x += begins ? -inside : inside, sums.y -= change * lit_since;
+    sums.z += begins ? jump : -jump, sums.w += half * jump;
+    ring.sums(slot) = sums;
+    return outer && !begins ? slot : -1;
+  }
+
+ private:
+  VOGE_DEVICE void add_behind(float depth) {
+    using S = Sum<float>;
+    const float more = S::plus(depth, lost), total = S::plus(behind, more);
+    lost = S::minus(more, S::minus(total, behind)), behind = total;
   }
 };
 
@@ -217,7 +181,7 @@ VOGE_DEVICE void paper_backward(const R& ring, int count, T blocked, T g_transmi
             g = ring.at(kG, k);
     const T mine = -g * ring.at(kWeight, k), density = T(0.3989422804014327);
     T g_depth = 0, g_width = 0,
-      g_mass = g * paper_transmittance_at<T>(ring, count, depth) - g_transmittance * exp_fast(-blocked);
+      g_mass = g * ring.at(kWeight, k) / mass - g_transmittance * exp_fast(-blocked);
     for (int j = 0; j < count; ++j) {
       const T other_width = ring.at(kWidth, j), other = -ring.at(kG, j) * ring.at(kWeight, j);
       const T z = (depth - ring.at(kDepth, j)) / other_width, back = (ring.at(kDepth, j) - depth) / width;

@@ -130,6 +130,8 @@ __global__ void fill_kernel(const __grid_constant__ voge_scene s, const Cone* co
                             const Extent* extent, int depth_bits, int64_t entries, uint32_t* keys, int32_t* ids) {
   const int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (item >= items) return;
+  // Of places that the caller has set aside some may be left: last in order, and no ellipsoid.
+  for (int64_t i = ends[items - 1] + item; i < entries; i += items) keys[i] = 0xffffffffu, ids[i] = 0;
   int64_t place = item > 0 ? ends[item - 1] : 0;
   if (place == ends[item]) return;
   const int64_t n = item % s.count;
@@ -283,22 +285,19 @@ int32_t voge_cuda_tile_members(const voge_scene* s, int64_t entries, int32_t* me
                                void* counted, void* memory) {
   return launch(s->device, s->scalar_size, [&](auto zero) {
     using T = decltype(zero);
-    if (entries == 0) return cudaSuccess;
+    if (entries == 0 || s->count == 0) return cudaSuccess;
     Counted found(*s, counted);
     Sorting scratch(entries, memory);
     const int64_t tiles = tile_count(*s), items = item_count(*s);
     const cudaStream_t stream = stream_of(*s);
-    const int bits = tile_bits(tiles);
+    const int bits = tile_bits(tiles), all_bits = bits <= 10 ? 24 : 32;  // a pass of the sort less where it can be
     cudaError_t error =
         cub::DeviceScan::InclusiveSum(found.temporary, found.temporary_bytes, found.ends, found.ends, items, stream);
     if (error != cudaSuccess) return error;
-    // Of entries that the caller has set aside some may be left: theirs is the last place, and no ellipsoid.
-    cudaMemsetAsync(scratch.keys, 0xff, entries * sizeof(uint32_t), stream);
-    cudaMemsetAsync(scratch.ids, 0, entries * sizeof(int32_t), stream);
     fill_kernel<T><<<blocks_for(items, 128), 128, 0, stream>>>(*s, found.cones, items, found.ends, found.extent,
-                                                               32 - bits, entries, scratch.keys, scratch.ids);
+                                                               all_bits - bits, entries, scratch.keys, scratch.ids);
     error = cub::DeviceRadixSort::SortPairs(scratch.temporary, scratch.temporary_bytes, scratch.keys,
-                                            scratch.sorted_keys, scratch.ids, members, entries, 0, 32, stream);
+                                            scratch.sorted_keys, scratch.ids, members, entries, 0, all_bits, stream);
     if (error != cudaSuccess) return error;
     bounds_kernel<T><<<blocks_for(tiles, 8), 256, 0, stream>>>(*s, tiles, found.cones, members,
                                                                static_cast<T*>(nearest), static_cast<T*>(farthest));

@@ -10,7 +10,11 @@
 
 namespace voge {
 
-VOGE_DEVICE float reciprocal_root(float v) { return rsqrtf(v); }
+VOGE_DEVICE float reciprocal_root(float v) {
+  float out;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(v));
+  return out;
+}
 VOGE_DEVICE double reciprocal_root(double v) { return rsqrt(v); }
 
 // Distances along a walk: from the back they are counted backwards.
@@ -31,17 +35,27 @@ template <class T>
 struct Bounds {
   T near_distance, far_distance;  // local
   VOGE_DEVICE Bounds(const voge_scene& s, T shift)
-      : near_distance(static_cast<T>(s.near_distance) - shift), far_distance(static_cast<T>(s.far_distance) - shift) {}
+      : near_distance(number(s.near_distance, shift)), far_distance(number(s.far_distance, shift)) {}
   VOGE_DEVICE T least(bool backward) const { return backward ? -far_distance : near_distance; }
   VOGE_DEVICE T most(bool backward) const { return backward ? -near_distance : far_distance; }
   VOGE_DEVICE bool hold(const Hit<T>& hit, T least_exponent) const {
     return hit.exponent >= least_exponent && hit.depth > near_distance && hit.depth < far_distance;
   }
+
+ private:
+  // Kept as it is: else it is converted from double precision wherever it is used.
+  static VOGE_DEVICE float number(double distance, float shift) {
+    float out = static_cast<float>(distance) - shift;
+    asm volatile("" : "+f"(out));
+    return out;
+  }
+  static VOGE_DEVICE double number(double distance, double shift) { return distance - shift; }
 };
 
-template <class T, bool kBackward, bool kOnlyDepth>
-using SweepOf = std::conditional_t<kOnlyDepth, std::conditional_t<kBackward, SortedBackward<T>, SortedForward<T>>,
-                                   std::conditional_t<kBackward, ExactBackward<T>, ExactForward<T>>>;
+template <class T, bool kBackward>
+using SortedSweep = std::conditional_t<kBackward, SortedBackward<T>, SortedForward<T>>;
+template <bool kBackward>
+using ExactSweep = std::conditional_t<kBackward, ExactBackward, ExactForward>;
 template <bool kBackward, class Sweep, class T, class Job>
 VOGE_DEVICE Sweep start_sweep(T blocked, const Job& job) {
   if constexpr (kBackward) return Sweep(blocked, job.g_transmittance());
@@ -49,101 +63,111 @@ VOGE_DEVICE Sweep start_sweep(T blocked, const Job& job) {
 }
 
 // A thread a ray, 32 of them side by side. `Job` decides the direction.
-template <class Ring, class Job>
+template <class Ring, class Lists, class Job>
 struct Walk {
   using T = float;
   static constexpr bool kBackward = Job::kBackward;
-  using Sweep = SweepOf<T, kBackward, Ring::kOnlyDepth>;
+  using Sweep = std::conditional_t<Ring::kOnlyDepth, SortedSweep<T, kBackward>, ExactSweep<kBackward>>;
   const voge_scene& s;
   const LocalRay<T>& ray;
-  const WarpLists& lists;
+  const Lists& lists;
   Job& job;
   const Bounds<T> bounds;
   Ring ring;
   const bool valid;
-  bool alive, fits = true;
+  bool alive = false, overflows = false;
   Sum<T> blocked;  // optical depth of the hits between the bounds
 
-  VOGE_DEVICE Walk(const voge_scene& s_, const LocalRay<T>& ray_, const WarpLists& lists_, Job& job_, char* memory,
+  VOGE_DEVICE Walk(const voge_scene& s_, const LocalRay<T>& ray_, const Lists& lists_, Job& job_, char* memory,
                    bool valid_)
       : s(s_),
         ray(ray_),
         lists(lists_),
         job(job_),
         bounds(s_, ray_.shift),
-        ring(memory, lists_.lane, kBackward, bounds.least(kBackward), bounds.most(kBackward)),
-        valid(valid_),
-        alive(valid_) {}
+        ring(memory, lists_.lane, bounds.least(kBackward), bounds.most(kBackward)),
+        valid(valid_) {}
 
+  // What rays that overflow have given to their ellipsoids by then is taken back: the next kernel starts them anew.
   VOGE_DEVICE void run() {
-    if constexpr (kBackward) {
-      measure();
-      if (!fits) alive = false;
+    if constexpr (kBackward) know_blocked();
+    for (bool mine = valid;; mine = overflows) {
+      walk(mine);
+      if constexpr (kBackward) {
+        if (any(overflows) && !job.takes_back()) {
+          job.take_back(), ring.clear();
+          continue;
+        }
+      }
+      break;
     }
+    job.end(s, valid && !overflows, exp_fast(-blocked.value()));
+  }
+
+ private:
+  // Hits go in as their tile lists them, events come out as soon as no later candidate can precede them.
+  VOGE_DEVICE void walk(bool mine) {
+    alive = mine, overflows = false;
     Sweep sweep = start_sweep<kBackward, Sweep>(blocked.value(), job);
-    // Hits go in as their tile lists them, events come out as soon as no later candidate can precede them.
-    lists.template each<kBackward>(alive, [&](const Packed<T>& e, int32_t id, T edge, bool end) VOGE_INLINED {
+    lists.template each<kBackward>(alive, [&](const Packed<T>& e, int32_t id, float4 colour, T edge, bool end)
+                                              VOGE_INLINED {
       const Hit<T> hit = intersect(e.mean, e.whitening, ray.origin, ray.direction);
       bool kept = alive && !end && bounds.hold(hit, e.least);
-      if (end || WarpLists::any(kept && ring.full())) {
+      if (end || any(kept && ring.full())) {
         advance(sweep, end ? static_cast<T>(INFINITY) : along<kBackward>(edge - ray.shift));
         if constexpr (!kBackward) {
           if (sweep.dark(job.enough)) alive = kept = false;
         }
-        if (kept && ring.full()) fits = alive = kept = false;
+        if (kept && ring.full()) overflows = true, alive = kept = false;
       }
       T g = 0;
-      if constexpr (kBackward) g = job.gradient(s, kept, id, hit.depth + ray.shift);
+      if constexpr (kBackward) g = job.gradient(s, kept, id, hit.depth + ray.shift, &colour);
       if (!kept) return;
       const Met<T> met(e, hit);
       const T depth = along<kBackward>(hit.depth);
-      const int slot = ring.add(depth, met.width, met.rate, id);
-      if constexpr (kBackward) ring.at(kG, slot) = g;
-      else blocked.add(optical_depth(ring, depth, met.width, met.rate));
-      ring.enlist(slot, depth, met.width);
+      if constexpr (!kBackward) blocked.add(optical_depth(ring, depth, met.width, met.rate));
+      ring.add(depth, met.width, met.rate, id, g);
     });
-    if (fits && valid) job.end(s, exp_fast(-blocked.value()));
   }
 
- private:
-  // All events before `bound`, then what they finish: lanes have about as many of both, but not at the same time.
+  // All events before `bound`, then what they finish: lanes have about as many of both, but not at the same time. What
+  // memory knows of the next is asked for before the present is worked on.
   VOGE_DEVICE void advance(Sweep& sweep, T bound) {
-    while (true) {
-      T t = 0;
-      const int stream = fits ? ring.earliest(bound, t) : -1;
-      if (!WarpLists::any(stream >= 0)) break;
-      if (stream < 0) continue;
+    T t;
+    for (int stream = ring.earliest(t); !overflows && t < bound; stream = ring.earliest(t)) {
       const int slot = sweep.step(ring, stream, t);
       if (slot >= 0) ring.finished |= 1u << slot;
     }
-    while (WarpLists::any(ring.finished != 0)) {
-      Outcome<T> out;
-      if (ring.finished != 0) out = outcome_of<kBackward>(ring, ring.take_finished());
-      out.depth = along<kBackward>(out.depth);
-      job.take(s, ray, out);
+    Outcome<T> now = finished();
+    auto known = job.fetch(s, now);
+    while (any(now.done)) {
+      const Outcome<T> next = finished();
+      const auto known_next = job.fetch(s, next);
+      job.take(s, ray, now, known);
+      now = next, known = known_next;
     }
   }
 
-  // The optical depth of the ray, and whether its hits will fit: what is still at work when a place is needed. Held to
-  // be at work a little longer than it is, so that rounding cannot let the walk itself run out.
-  VOGE_DEVICE void measure() {
-    int count = 0;
-    lists.template each<true>(valid, [&](const Packed<T>& e, int32_t, T edge, bool end) VOGE_INLINED {
+  VOGE_DEVICE Outcome<T> finished() {
+    Outcome<T> out;
+    if (ring.finished != 0) out = ring.outcome(ring.take_finished());
+    out.depth = along<kBackward>(out.depth);
+    return out;
+  }
+
+  // The optical depth of the whole ray: from what its picture let pass or, where that is too little to tell, from its
+  // hits.
+  VOGE_DEVICE void know_blocked() {
+    const T passed = job.transmittance(s);
+    const bool told = passed > T(1e-30) && passed > T(1.01) * static_cast<T>(s.stop_transmittance);
+    const bool asks = valid && !told;
+    if (told) blocked.high = -logf(passed);
+    if (!any(asks)) return;
+    lists.template each<true>(asks, [&](const Packed<T>& e, int32_t, float4, T, bool end) VOGE_INLINED {
       const Hit<T> hit = intersect(e.mean, e.whitening, ray.origin, ray.direction);
-      if (!alive || end || !bounds.hold(hit, e.least)) return;
+      if (!asks || end || !bounds.hold(hit, e.least)) return;
       const Met<T> met(e, hit);
-      const T depth = along<true>(hit.depth);
-      blocked.add(optical_depth(ring, depth, met.width, met.rate));
-      if (count == Ring::kCapacity) {
-        const T bound = along<true>(edge - ray.shift);
-        count = 0;
-        for (int k = 0; k < Ring::kCapacity; ++k) {
-          const T last = ring.at(kDepth, k);
-          if (!(last < bound - T(1e-5) * (fabs(bound) + fabs(last)))) ring.at(kDepth, count++) = last;
-        }
-        if (count == Ring::kCapacity) fits = false, count = 0;
-      }
-      ring.at(kDepth, count++) = ring.time(depth, met.width, ring.outer);
+      blocked.add(optical_depth(ring, along<true>(hit.depth), met.width, met.rate));
     });
   }
 };
@@ -152,7 +176,7 @@ struct Walk {
 template <class T, bool kExact, class Job>
 struct WarpWalk {
   static constexpr bool kBackward = Job::kBackward;
-  using Sorted = SweepOf<T, kBackward, true>;
+  using Sorted = SortedSweep<T, kBackward>;
   const voge_scene& s;
   const LocalRay<T>& ray;
   Job& job;
@@ -176,7 +200,7 @@ struct WarpWalk {
       const bool mine = k < roll.count;
       const T depth = mine ? roll.at(kDepth, slot) : T(0);
       if constexpr (kBackward) {
-        const T g = job.gradient(s, mine, mine ? roll.id(slot) : 0, depth + ray.shift, k);
+        const T g = job.gradient(s, mine, mine ? roll.id(slot) : 0, depth + ray.shift, nullptr, k);
         if (mine) roll.at(kG, slot) = g;
       }
       if (!mine) continue;
@@ -189,7 +213,7 @@ struct WarpWalk {
     else sweep(blocked);
     hand_over(pairs);
     job.gather();
-    if (lane == 0) job.end(s, exp_fast(-blocked));
+    job.end(s, lane == 0, exp_fast(-blocked));
     __syncwarp();
     return true;
   }
@@ -259,8 +283,8 @@ struct WarpWalk {
     for (int base = 0; base < roll.count; base += 32) {
       const int k = base + lane;
       Outcome<T> out;
-      if (k < roll.count) out = outcome_of<kBackward>(roll, slot_of(k));
-      job.take(s, ray, out, k);
+      if (k < roll.count) out = roll.template outcome<kBackward>(slot_of(k));
+      job.take(s, ray, out, job.fetch(s, out), k);
     }
   }
 };
