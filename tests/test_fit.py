@@ -261,6 +261,15 @@ class Operators(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+def test_views_come_once_before_one_comes_again(capture):
+    """8 views, 3 a step: 6 of them in any order, then 6 in another."""
+    comparison = Fitting([capture], sphere(42), settings(views_per_step=3)).comparison
+    generator = torch.Generator().manual_seed(0)
+    drawn = [comparison.views(step, generator) for step in range(40)]
+    assert all(len({*first, *second}) == 6 for first, second in zip(drawn[::2], drawn[1::2], strict=True))
+    assert {view for views in drawn for view in views} == set(range(8))
+
+
 def test_rotations_are_exponentials_with_slopes_at_0_too():
     for angle in (0.0, 1e-9, 1e-4, 1.0, 3.1):
         vectors = torch.nn.functional.normalize(torch.randn(5, 3, dtype=torch.float64), dim=1) * angle

@@ -43,6 +43,7 @@ class Comparison:
         self.cells = [self._cell([capture for capture, _ in level]) for level in self.levels]
         centers = torch.cat([capture.cameras.centers for capture in captures])
         self.away = float((centers - center).norm(dim=1).median())  # unit of the cameras' shifts
+        self.order = torch.arange(sum(map(len, captures)))  # of the views: in each step the next few
 
     def variables(self) -> dict[str, Variable]:
         """What is optimised of cameras and background, with its rates."""
@@ -81,9 +82,7 @@ class Comparison:
         settings = self.settings
         size = -1 if step < settings.coarse.until * settings.steps else 0
         seen = widened(ellipsoids, self.cells[size], settings.filter)
-        total = sum(map(len, self.captures))
-        count = min(settings.views_per_step, total)
-        chosen = sorted(torch.randperm(total, generator=optimiser.generator)[:count].tolist())
+        chosen = self.views(step, optimiser.generator)
         terms: dict[str, Tensor] = {}
         first = 0
         for i, (capture, rays) in enumerate(self.levels[size]):
@@ -93,12 +92,24 @@ class Comparison:
                 continue
             rows = torch.tensor(own).to(ellipsoids.device, non_blocking=True)
             found = self._compare(seen, i, capture, rays, rows, optimiser)
-            if len(own) == count:
+            if len(own) == len(chosen):
                 return found
             for name, term in found.items():
-                share = term * (len(own) / count)
+                share = term * (len(own) / len(chosen))
                 terms[name] = terms[name] + share if name in terms else share
         return terms
+
+    def views(self, step: int, generator: torch.Generator) -> list[int]:
+        """The views of a step, of all captures together, in their order.
+
+        In a random order none comes again before all have come, up to a rest of less than a step's: what they pull in
+        different directions cancels sooner than if each step drew for itself. Cameras come closer by a tenth.
+        """
+        count = min(self.settings.views_per_step, len(self.order))
+        place = step % (len(self.order) // count) * count
+        if not place:
+            self.order = torch.randperm(len(self.order), generator=generator)
+        return sorted(self.order[place : place + count].tolist())
 
     def _compare(
         self,

@@ -126,7 +126,7 @@ class Fitting:
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on, by flat names, on the CPU."""
         own = {f"base/{name}": getattr(self.base, name) for name in ("means", "scales", "quats", "density", "features")}
-        own |= {"pull": self.pull}
+        own |= {"pull": self.pull, "order": self.comparison.order}
         if self.neighbours is not None:
             own["neighbours"] = self.neighbours
         return {**self.optimiser.state(), **{name: t.detach().to("cpu", copy=True) for name, t in own.items()}}
@@ -148,7 +148,7 @@ class Fitting:
             saved["features"],
             metadata=self.base.metadata,
         )
-        self.pull = state["pull"].to(device)
+        self.pull, self.comparison.order = state["pull"].to(device), state["order"]
         self.neighbours = state["neighbours"].to(device) if "neighbours" in state else None
 
     # ---- Steps -------------------------------------------------------------------------------
