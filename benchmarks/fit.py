@@ -173,7 +173,7 @@ def measure(text: str, views: dict[str, Capture], surface: torch.Tensor, steps: 
 
 
 def refine(views: dict[str, Capture], truth: Ellipsoids | None, given: argparse.Namespace) -> None:
-    """Cameras off by 5 degrees and 5 %, focal lengths off by 10 %, then both: what is left after refining them.
+    """Cameras off by 5 degrees and 5 %, focal lengths by a factor, then both: what is left after refining them.
 
     Args:
         views: the groups of views.
@@ -188,7 +188,7 @@ def refine(views: dict[str, Capture], truth: Ellipsoids | None, given: argparse.
     middle = right.viewmats.new_zeros(3)
     wrong = {
         "poses": moved_cameras(right, off, pivot=middle, unit=2.7),
-        "focals": moved_cameras(right, log_focals=right.viewmats.new_tensor([math.log(1.1)]), pivot=middle),
+        "focals": moved_cameras(right, log_focals=right.viewmats.new_tensor([math.log(given.focal)]), pivot=middle),
     }
     wrong["both"] = moved_cameras(wrong["focals"], off, pivot=middle, unit=2.7)
     columns = ["", "degrees before", "after", "distance % before", "after", "focal % before", "after"]
@@ -241,6 +241,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--cameras", choices=["known", "free"], help="refine cameras, the shape known or free")
+    parser.add_argument("--focal", type=float, default=1.1, help="the factor by which focal lengths are off")
     parser.add_argument("--truth", metavar="FILE", help="the known shape: ellipsoids of the mesh at size 1")
     given = parser.parse_args()
     if given.threads:

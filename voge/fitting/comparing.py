@@ -103,7 +103,7 @@ class Comparison:
         """The views of a step, of all captures together, in their order.
 
         In a random order none comes again before all have come, up to a rest of less than a step's: what they pull in
-        different directions cancels sooner than if each step drew for itself. Cameras come closer by a tenth.
+        different directions cancels sooner than if each step drew for itself.
         """
         count = min(self.settings.views_per_step, len(self.order))
         place = step % (len(self.order) // count) * count

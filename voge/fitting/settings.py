@@ -49,7 +49,7 @@ class Rates:
     poses: Rate = field(  # radians, and parts of the distance
         default_factory=lambda: Rate(value=4e-3, final=0.02, start=0.05)
     )
-    focals: Rate = field(default_factory=lambda: Rate(value=3e-3, final=0.02, start=0.1))  # of the factor's logarithm
+    focals: Rate = field(default_factory=lambda: Rate(value=2e-2, final=0.02, start=0.1))  # of the factor's logarithm
     centers: Rate = field(default_factory=lambda: Rate(value=5e-4, final=0.1))  # parts of the picture's size
     background: Rate = field(default_factory=lambda: Rate(value=2e-2, final=0.1))
 
