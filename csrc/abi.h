@@ -66,7 +66,8 @@ VOGE_API int32_t voge_tile_members(const voge_scene* scene, int32_t* members, vo
 
 // Pictures without any table of hits: image (P, C), transmittance (P), depth (P), for P rays.
 VOGE_API int32_t voge_render(const voge_scene* scene, void* image, void* transmittance, void* depth);
-// Gradients; those to the rays may be null. Bitwise the same for any number of threads.
+// Gradients; those to the rays may be null, and g_transmittance and g_depth where they are zero. Bitwise the same for any
+// number of threads.
 VOGE_API int32_t voge_render_backward(const voge_scene* scene, const void* g_image, const void* g_transmittance,
                                       const void* g_depth, void* g_means, void* g_scales, void* g_quats,
                                       void* g_density, void* g_features, void* g_origins, void* g_directions);
@@ -111,7 +112,7 @@ typedef struct voge_cuda_sums {
   void *plain, *largest, *multiples;
 } voge_cuda_sums;
 
-// Rays that have more hits at work at once than a kernel holds are listed in `overflow`, (2, P + 1) numbers, for the next
+// Rays that have more hits at work at once than a kernel holds are listed in `overflow`, 4 + 2 P numbers, for the next
 // one; the last has `deep` memory of voge_cuda_deep_bytes.
 VOGE_API int64_t voge_cuda_deep_bytes(const voge_scene* scene, int32_t backward);
 VOGE_API int32_t voge_cuda_render(const voge_scene* scene, void* image, void* transmittance, void* depth,

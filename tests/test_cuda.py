@@ -31,9 +31,17 @@ def results(e: voge.Ellipsoids, c: voge.Cameras, settings: voge.RenderSettings, 
     return [t.detach().double().cpu() for t in (picture.image, picture.alpha, *torch.autograd.grad(loss, leaves))]
 
 
-@pytest.mark.parametrize("aggregation", ["exact", "sorted"])
+SETTINGS = {
+    "exact": voge.RenderSettings(stop_transmittance=0.0),
+    "one box": voge.RenderSettings(stop_transmittance=0.0, boxes=1),
+    "between near and far": voge.RenderSettings(stop_transmittance=0.0, near=2.0, far=4.0),
+    "sorted": voge.RenderSettings(stop_transmittance=0.0, aggregation="sorted"),
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize(("count", "shrink", "channels"), [(3000, 0.1, 3), (600, 0.6, 3), (3000, 0.1, 20)])
-def test_large_pictures_agree_with_cpp_in_double(aggregation, count, shrink, channels):
+def test_large_pictures_agree_with_cpp_in_double(settings, count, shrink, channels):
     """3,000 small ellipsoids fit the walk of tiles, 600 larger ones overflow it on many rays.
 
     Single precision leaves 1e-6 in pictures, but for the few pixels where an ellipsoid is at the threshold eta and
@@ -41,7 +49,7 @@ def test_large_pictures_agree_with_cpp_in_double(aggregation, count, shrink, cha
     """
     e = random_ellipsoids(count, channels=channels)
     e = replace(e, scales=e.scales * shrink)
-    s = voge.RenderSettings(aggregation=aggregation, stop_transmittance=0.0)
+    s = SETTINGS[settings]
     expected = results(e, cameras(*LARGE), replace(s, backend="cpp"), torch.zeros((), dtype=torch.float64))
     found = results(e, cameras(*LARGE), replace(s, backend="cuda"), torch.zeros((), device="cuda"))
     for i, (a, b) in enumerate(zip(found, expected, strict=True)):
@@ -51,6 +59,16 @@ def test_large_pictures_agree_with_cpp_in_double(aggregation, count, shrink, cha
             assert (off > 1e-5).double().mean() < 1e-4
         else:
             assert off.max() < 1e-3 * b.abs().max(), i
+
+
+def test_gradients_do_not_end_where_pictures_do():
+    """What light an early end left over does not tell the optical depth of the whole ray."""
+    e = random_ellipsoids(600)
+    e, s = replace(e, density=e.density * 5), voge.RenderSettings(stop_transmittance=0.05)
+    expected = results(e, cameras(*LARGE), replace(s, backend="cpp"), torch.zeros((), dtype=torch.float64))
+    found = results(e, cameras(*LARGE), replace(s, backend="cuda"), torch.zeros((), device="cuda"))
+    for i, (a, b) in enumerate(zip(found[2:], expected[2:], strict=True)):
+        assert (a - b).abs().max() < 1e-3 * b.abs().max(), i
 
 
 @pytest.mark.parametrize("size", [(40, 30), LARGE])

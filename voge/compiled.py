@@ -208,9 +208,9 @@ def _render_backward(
     _add_features(scene, features)
     scene.transmittance = transmittance.data_ptr()
     add_lists(scene, Lists(edges, offsets, members, sizes))
-    pixels, channels = origins.shape[:-1].numel(), features.shape[1] if g_image is None else 1
-    g_transmittance = None if g_alpha is None else -g_alpha
-    gradients = _or_zeros((g_image, g_transmittance, g_depth), means, pixels * max(channels, 1))
+    if g_image is None:
+        g_image = means.new_zeros(origins.shape[:-1].numel() * max(features.shape[1], 1))
+    gradients = g_image, None if g_alpha is None else -g_alpha, g_depth
     to_ellipsoids = [torch.empty_like(t) for t in (means, scales, quats, density, features)]
     ways = [torch.empty_like(origins), torch.empty_like(directions)] if to_rays else []
     driver(means).run("render_backward", scene, *gradients, *to_ellipsoids, *(ways or (None, None)))

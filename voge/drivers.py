@@ -151,7 +151,7 @@ class Cuda:
             sums = self._sums(scene)
             arguments.append(ctypes.byref(native.CudaSums(*(None if t is None else t.data_ptr() for t in sums))))
         if name != "trace_counts":
-            overflow = self.like.new_empty(2 * (1 + scene.views * scene.height * scene.width), dtype=torch.int32)
+            overflow = self.like.new_empty(4 + 2 * scene.views * scene.height * scene.width, dtype=torch.int32)
             size = handle.voge_cuda_deep_bytes(ctypes.byref(scene), ctypes.c_int32(backward))
             deep = self._bytes(size) if size else None
             arguments += _pointers(overflow, deep)

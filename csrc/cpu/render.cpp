@@ -351,17 +351,18 @@ void render_backward(const voge_scene& s, const T* g_image, const T* g_transmitt
   gather_gradients(s, sums, [&](Workspace<T>& w, const LocalRay<T>& ray, int64_t index, int64_t entry) {
     find_hits_again(s, w, ray, !streams(s));
     const T* g_pixel = g_image + index * channels;
+    const T g_distance = g_depth != nullptr ? g_depth[index] : T(0);
     make_room(w.hits.count, w.g_weight);
     for (int k = 0; k < w.hits.count; ++k) {
       const T* feature = array<T>(s.features) + channels * w.list.ids[w.hits.member[k]];
-      T g = g_depth[index] * (w.hits.depth[k] + ray.shift);
+      T g = g_distance * (w.hits.depth[k] + ray.shift);
       for (int64_t c = 0; c < channels; ++c) g += g_pixel[c] * feature[c];
       w.g_weight[k] = g;
     }
-    weigh_backward(s, w, ray, g_transmittance[index]);
+    weigh_backward(s, w, ray, g_transmittance != nullptr ? g_transmittance[index] : 0);
     for (int k = 0; k < w.hits.count; ++k) {
       const T weight = w.gradients.weight[k];
-      w.gradients.depth[k] += g_depth[index] * weight;
+      w.gradients.depth[k] += g_distance * weight;
       T* row = sums.row_of(entry + w.hits.member[k]) + kShapeRow;
       for (int64_t c = 0; c < channels; ++c) row[c] += weight * g_pixel[c];
     }

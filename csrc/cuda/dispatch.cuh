@@ -6,16 +6,14 @@
 
 namespace voge {
 
-// Rays that a kernel leaves to the next one: [0] how many, then their numbers.
+// Rays that a kernel leaves to the next one.
 struct Overflow {
-  int32_t* list;
-  VOGE_DEVICE void add(int64_t ray) const {
-    list[1 + static_cast<int64_t>(atomicAdd(list, 1))] = static_cast<int32_t>(ray);
-  }
+  int32_t *count, *rays;
+  VOGE_DEVICE void add(int64_t ray) const { rays[atomicAdd(count, 1)] = static_cast<int32_t>(ray); }
 };
 
 constexpr int kFewBoxes = 2;         // as many as Walk is compiled for
-constexpr int kSlots = 13;           // hits at work on one of its rays: fewer leave room for more warps
+constexpr int kSlots = 15;           // hits at work on one of its rays: fewer leave room for more warps
 constexpr int64_t kFewRays = 40000;  // up to here they keep a GPU busy only with a warp for each
 
 // Events of a hit.
@@ -47,18 +45,19 @@ __global__ void __launch_bounds__(32)
   if (walk.overflows) later.add(index);
 }
 
-// The listed rays, or all of them (null), in turns; each block with its part of `deep` memory, or shared memory (null).
-template <class T, class Job>
+// The listed rays, or all of them (no list), in turns; each block with its part of `deep` memory, or shared memory.
+// (Two kernels, since memory that may be either is slower.)
+template <class T, class Job, bool kGlobal>
 __global__ void __launch_bounds__(32)
     ray_kernel(const __grid_constant__ voge_scene s, const __grid_constant__ typename Job::Arguments arguments,
-               const int32_t* listed, Overflow later, char* deep, int capacity) {
+               Overflow listed, Overflow later, char* deep, int capacity) {
   extern __shared__ __align__(16) char shared[];
   const Grid grid(s);
-  char* const memory =
-      deep != nullptr ? deep + blockIdx.x * Roll<T, true>::bytes(capacity, Job::kBackward, streams_of(s)) : shared;
-  const int64_t count = listed != nullptr ? listed[0] : s.views * s.height * s.width;
+  char* memory = shared;
+  if constexpr (kGlobal) memory = deep + blockIdx.x * Roll<T, true>::bytes(capacity, Job::kBackward, streams_of(s));
+  const int64_t count = listed.rays != nullptr ? *listed.count : s.views * s.height * s.width;
   for (int64_t i = blockIdx.x; i < count; i += gridDim.x) {
-    const int64_t index = listed != nullptr ? listed[1 + i] : i;
+    const int64_t index = listed.rays != nullptr ? listed.rays[i] : i;
     const LocalRay<T> ray(s, index, grid.tile_of(s, index));
     Job job(s, arguments, index, true, nullptr);
     __syncwarp();
@@ -123,36 +122,35 @@ cudaError_t walk_tiles(const voge_scene& s, const typename Job::Arguments& argum
   return error;
 }
 
-// `overflow` has room for two lists of all rays.
+// `overflow` has room for four counts and two lists of all rays, which kernels fill in turns.
 template <class T, template <class> class JobOf>
 cudaError_t walk_rays(const voge_scene& s, const typename JobOf<T>::Arguments& arguments, int32_t* overflow,
                       void* deep) {
   using Job = JobOf<T>;
   const int64_t rays = s.views * s.height * s.width;
   if (rays == 0) return cudaSuccess;
-  const Overflow first{overflow}, second{overflow + 1 + rays};
   const bool tiles = side_by_side<T, Job>(s);
-  cudaMemsetAsync(first.list, 0, sizeof(int32_t), stream_of(s));
+  cudaMemsetAsync(overflow, 0, 4 * sizeof(int32_t), stream_of(s));
+  Overflow listed{nullptr, nullptr}, later{overflow, overflow + 4};
   cudaError_t error = cudaSuccess;
   if constexpr (sizeof(T) == 4 && !Job::kRows) {
     if (tiles)
-      error = s.aggregation != VOGE_EXACT ? walk_tiles<Job, 1, false>(s, arguments, first)
-              : s.boxes == 1              ? walk_tiles<Job, 1, true>(s, arguments, first)
-                                          : walk_tiles<Job, 2, true>(s, arguments, first);
+      error = s.aggregation != VOGE_EXACT ? walk_tiles<Job, 1, false>(s, arguments, later)
+              : s.boxes == 1              ? walk_tiles<Job, 1, true>(s, arguments, later)
+                                          : walk_tiles<Job, 2, true>(s, arguments, later);
     if (error != cudaSuccess || (tiles && s.longest_list <= kSlots)) return error;
+    if (tiles) listed = later, later = {overflow + 1, overflow + 4 + rays};
   }
-  const auto kernel = ray_kernel<T, Job>;
-  const int32_t* listed = tiles ? first.list : nullptr;
-  Overflow later = second, other = first;
   for (const Size size : {kSmall, kLarge, kDeep}) {
     const Room<T, Job> room(s, size);
+    const auto kernel = size == kDeep ? ray_kernel<T, Job, true> : ray_kernel<T, Job, false>;
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(room.shared));
     if (error != cudaSuccess) return error;
-    cudaMemsetAsync(later.list, 0, sizeof(int32_t), stream_of(s));
     kernel<<<room.blocks, 32, room.shared, stream_of(s)>>>(
-        s, arguments, listed, later, size == kDeep ? static_cast<char*>(deep) : nullptr, room.capacity);
+        s, arguments, listed, later, static_cast<char*>(deep), room.capacity);
     if (room.last) break;
-    listed = later.list, later = other, other.list = const_cast<int32_t*>(listed);
+    const Overflow next{later.count + 1, later.rays == overflow + 4 ? overflow + 4 + rays : overflow + 4};
+    listed = later, later = next;
   }
   return cudaSuccess;
 }

@@ -20,8 +20,8 @@ VOGE_DEVICE void each_lane(unsigned lanes, Visit visit) {
   for (; lanes != 0; lanes &= lanes - 1) visit(__ffs(lanes) - 1);
 }
 
-// A pixel of many channels for each lane's ray: rows of an image, or in shared memory if they fit. A warp works on a row
-// together, a lane on two channels of 64.
+// A pixel of many channels for each lane's ray: rows of an image, or in shared memory if they fit. A warp works on a
+// row together, a lane on two channels of 64.
 template <class T>
 struct PixelRows {
   T *const image, *const spare;
@@ -201,7 +201,10 @@ struct PictureGradientJob {
 
   VOGE_DEVICE PictureGradientJob(const voge_scene& s, const PictureGradients<T>& to_, int64_t index_, bool valid,
                                  T* spare)
-      : to(to_), index(index_), g_distance(to_.g_depth[index_]), rows(s, to_.g_image, spare, index_) {
+      : to(to_),
+        index(index_),
+        g_distance(to_.g_depth != nullptr ? to_.g_depth[index_] : T(0)),
+        rows(s, to_.g_image, spare, index_) {
     if constexpr (kFew) {
 #pragma unroll
       for (int c = 0; c < kFewChannels; ++c)
@@ -210,7 +213,9 @@ struct PictureGradientJob {
       rows.fill(valid, true);
     }
   }
-  VOGE_DEVICE T g_transmittance() const { return sign * to.g_transmittance[index]; }
+  VOGE_DEVICE T g_transmittance() const {
+    return to.g_transmittance != nullptr ? sign * to.g_transmittance[index] : T(0);
+  }
   VOGE_DEVICE T transmittance(const voge_scene& s) const {
     return s.transmittance != nullptr ? static_cast<const T*>(s.transmittance)[index] : T(0);
   }

@@ -136,9 +136,9 @@ struct WarpLists {
         ids(reinterpret_cast<int32_t*>(edges + 32)),
         lane(lane_) {}
 
-  // visit(ellipsoid, id, colour, edge, end) from the front or the back, until no lane is `alive`; once more, with `end`,
-  // after the last. No event of this or any later candidate comes before the edge: its least distance, or from the back
-  // its greatest.
+  // visit(ellipsoid, id, colour, edge, end) from the front or the back, until no lane is `alive`; once more, with
+  // `end`, after the last. No event of this or any later candidate comes before the edge: its least distance, or from
+  // the back its greatest.
   template <bool kFromBack, class Visit>
   VOGE_DEVICE void each(const bool& alive, Visit visit) const {
     const int64_t count = ray.end - ray.begin;

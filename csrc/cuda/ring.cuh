@@ -108,9 +108,9 @@ struct Ring : Boxes<float, kBoxes, kExact> {
   static constexpr unsigned kPlaceMask = 0x01010101u * (kPlaces - 1);
   static_assert(kSlots < kPlaces && kStreams <= 4,
                 "a stream's places differ from one another, and four streams' fit one number");
-  // Floats a hit. From the front: depth, width, rate, id; the integral of T where the outer box began; that of the inner
-  // box since then, later its share of the weight, at last the weight. From the back: depth, width, rate, dL/dW; the
-  // integrals of T and R where the outer box began; dL/d(rate), weight, dL/dl, dL/ds so far; id.
+  // Floats a hit. From the front: depth, width, rate, id; the integral of T where the outer box began; that of the
+  // inner box since then, later its share of the weight, at last the weight. From the back: depth, width, rate, dL/dW;
+  // the integrals of T and R where the outer box began; dL/d(rate), weight, dL/dl, dL/ds so far; id.
   static constexpr int kFloats = kBackward ? 13 : 7;
 
   float4 *hits, *sums_;  // [slot][lane] each, from the lane on
@@ -126,14 +126,14 @@ struct Ring : Boxes<float, kBoxes, kExact> {
   static constexpr size_t bytes() { return 32 * (kSlots * kFloats * sizeof(float) + kPlaces * 4); }
 
   VOGE_DEVICE Ring(char* memory, int lane, float least, float most) : Base(kBoxes, least, most) {
-    constexpr int kRow = 32 * kSlots;
+    constexpr int kStride = 32 * kSlots;
     float* const at = reinterpret_cast<float*>(memory);
     hits = reinterpret_cast<float4*>(at) + lane;
-    if constexpr (kBackward) begun_ = reinterpret_cast<float4*>(at + 4 * kRow) + lane;
-    else begun_ = reinterpret_cast<float2*>(at + 4 * kRow) + lane;
-    sums_ = reinterpret_cast<float4*>(at + 8 * kRow) + lane;
-    single = at + (kFloats - 1) * kRow + lane;
-    order = reinterpret_cast<uint8_t*>(at + kFloats * kRow) + 4 * lane;
+    if constexpr (kBackward) begun_ = reinterpret_cast<float4*>(at + 4 * kStride) + lane;
+    else begun_ = reinterpret_cast<float2*>(at + 4 * kStride) + lane;
+    sums_ = reinterpret_cast<float4*>(at + 8 * kStride) + lane;
+    single = at + (kFloats - 1) * kStride + lane;
+    order = reinterpret_cast<uint8_t*>(at + kFloats * kStride) + 4 * lane;
     for (int place = 0; place < kPlaces; ++place) placed_all(place) = 0;  // slots ahead of a stream's last are read
     clear();
   }

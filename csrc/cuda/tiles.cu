@@ -25,12 +25,20 @@ __device__ double warp_max(double v) {
 __device__ Vec3<double> widened(Vec3<float> v) { return {v.x, v.y, v.z}; }
 __device__ Vec3<double> widened(Vec3<double> v) { return v; }
 
-// A warp a tile: the cone that holds its rays.
+// The box of all centres that are seen, as ordered numbers: least of each coordinate, then greatest.
+struct Extent {
+  uint32_t bound[6];
+};
+
+// A warp a tile: the cone that holds its rays. Also clears what the count adds to, the tiles' offsets and the extent.
 template <class T>
-__global__ void cone_kernel(voge_scene s, int64_t tiles, Cone* cones) {
+__global__ void cone_kernel(voge_scene s, int64_t tiles, Cone* cones, int64_t* offsets, Extent* extent) {
   const int64_t tile = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
   if (tile >= tiles) return;
   const int lane = threadIdx.x % 32;
+  if (lane == 0) offsets[tile + 1] = 0;
+  if (tile == 0 && lane == 0) offsets[0] = 0;
+  if (tile == 0 && lane < 6) extent->bound[lane] = lane < 3 ? 0xffffffffu : 0;
   const int64_t columns = (s.width + s.tile_width - 1) / s.tile_width;
   const int64_t per_view = columns * ((s.height + s.tile_height - 1) / s.tile_height);
   const int64_t view = tile / per_view, top = tile % per_view / columns * s.tile_height;
@@ -89,11 +97,6 @@ __device__ void visit_tiles(const voge_scene& s, const Cone* cones, int64_t item
 }
 int64_t item_count(const voge_scene& s) { return (s.viewmats != nullptr ? s.views : 1) * s.count; }
 
-// The box of all centres that are seen, as ordered numbers: least of each coordinate, then greatest.
-struct Extent {
-  uint32_t bound[6];
-};
-
 template <class T>
 __global__ void count_kernel(const __grid_constant__ voge_scene s, const Cone* cones, int64_t items, int64_t* of_items,
                              int64_t* of_tiles, Extent* extent) {
@@ -120,8 +123,6 @@ __global__ void count_kernel(const __grid_constant__ voge_scene s, const Cone* c
   if (threadIdx.x < 3) atomicMin(extent->bound + threadIdx.x, box[threadIdx.x]);
   else if (threadIdx.x < 6) atomicMax(extent->bound + threadIdx.x, box[threadIdx.x]);
 }
-
-__global__ void reset_kernel(Extent* extent) { extent->bound[threadIdx.x] = threadIdx.x < 3 ? 0xffffffffu : 0; }
 
 // Entries item by item: the tile in the high bits, below it how far along the tile's axis the centre lies, as finely as
 // the bits allow. The order within a tile need only be nearly right; equal keys stay in the items' order.
@@ -197,12 +198,6 @@ int tile_bits(int64_t tiles) {
   return bits;
 }
 
-template <class T>
-void make_cones(const voge_scene& s, Cone* cones) {
-  const int64_t tiles = tile_count(s);
-  cone_kernel<T><<<blocks_for(tiles, 8), 256, 0, stream_of(s)>>>(s, tiles, cones);
-}
-
 // Parts of one allocation.
 struct Parts {
   char* base;
@@ -266,9 +261,7 @@ int32_t voge_cuda_tile_offsets(const voge_scene* s, int64_t* offsets, int64_t* l
     Counted scratch(*s, memory);
     const int64_t tiles = tile_count(*s), items = item_count(*s);
     const cudaStream_t stream = stream_of(*s);
-    cudaMemsetAsync(offsets, 0, (tiles + 1) * sizeof(int64_t), stream);
-    make_cones<T>(*s, scratch.cones);
-    reset_kernel<<<1, 6, 0, stream>>>(scratch.extent);
+    cone_kernel<T><<<blocks_for(tiles, 8), 256, 0, stream>>>(*s, tiles, scratch.cones, offsets, scratch.extent);
     if (items > 0)
       count_kernel<T><<<blocks_for(items, 256), 256, 0, stream>>>(*s, scratch.cones, items, scratch.ends, offsets + 1,
                                                                   scratch.extent);
