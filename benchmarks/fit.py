@@ -6,6 +6,8 @@
     python benchmarks/fit.py targets.safetensors --device cuda --rows ablation
     python benchmarks/fit.py targets.safetensors --row "weights.overlap=1e-4 surface.smoothing=10"
 
+    python benchmarks/fit.py targets.safetensors --device cuda --breakdown  # what the host and the device do in a step
+
     python benchmarks/fit.py targets.safetensors --cameras free --steps 800
     python benchmarks/fit.py targets.safetensors --cameras known --truth truth.safetensors --steps 80
 
@@ -16,13 +18,17 @@ cameras never faces. Times: seconds of the whole loop, and CPU milliseconds a st
 import argparse
 import math
 import time
+from collections import deque
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
 import torch
 import trimesh
 from safetensors.torch import load_file, save_file
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from voge import metrics
 from voge.cameras import Cameras
@@ -172,6 +178,51 @@ def measure(text: str, views: dict[str, Capture], surface: torch.Tensor, steps: 
     }
 
 
+def breakdown(capture: Capture, steps: int) -> None:
+    """What a step costs in each phase: wall time, what the device works, how long the host waits for it, calls."""
+    fine = {"coarse": Coarse(factor=1)}
+    phases = {
+        "coarse, smooth": FitSettings(surface=Surface(until=1), coarse=Coarse(until=1)),
+        "fine, smooth": FitSettings(surface=Surface(until=1), **fine),
+        "fine, free": FitSettings(surface=Surface(until=0), **fine),
+    }
+    cuda = capture.images.is_cuda
+    wait = torch.cuda.synchronize if cuda else lambda: None
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
+    for name, plan in phases.items():
+        run = Fitting([capture], sphere(2562), plan).steps()
+        take = lambda count, run=run: deque(islice(run, count), maxlen=0)  # noqa: E731
+        take(50)
+        wait()
+        began = time.perf_counter()
+        take(steps)
+        wait()
+        wall = time.perf_counter() - began
+        with profile(activities=activities) as profiled:
+            take(50)
+            wait()
+        print(f"{name}: {1e3 * wall / steps:.2f} ms a step; {_told(profiled.key_averages())}", flush=True)
+
+
+def _told(events, steps: int = 50, shown: int = 8) -> str:
+    """Milliseconds and calls a step of profiled events; the longest ones below."""
+    kernels = [event for event in events if event.device_type != DeviceType.CPU]
+    calls = [event for event in events if event.device_type == DeviceType.CPU]
+    waits = [e for e in calls if "Synchronize" in e.key or "cudaMemcpy" in e.key]
+    work = sum(e.self_device_time_total for e in kernels) / 1e3 / steps
+    wait = sum(e.self_cpu_time_total for e in waits) / 1e3 / steps
+    often = lambda *words: sum(e.count for e in calls if any(word in e.key for word in words)) / steps  # noqa: E731
+    lines = [
+        f"device {work:.2f} ms; host waits {wait:.2f} ms in {sum(e.count for e in waits) / steps:.1f} calls; "
+        f"{often('aten::', 'voge::'):.0f} operators, {often('LaunchKernel'):.0f} launches"
+    ]
+    for some, of in ((kernels, "self_device_time_total"), (calls, "self_cpu_time_total")):
+        for event in sorted(some, key=lambda event, of=of: getattr(event, of), reverse=True)[:shown]:
+            own = getattr(event, of) / 1e3 / steps
+            lines.append(f"    {own:7.3f} ms {event.count / steps:6.1f} x {event.key[:90]}")
+    return "\n".join(lines)
+
+
 def refine(views: dict[str, Capture], truth: Ellipsoids | None, given: argparse.Namespace) -> None:
     """Cameras off by 5 degrees and 5 %, focal lengths by a factor, then both: what is left after refining them.
 
@@ -242,6 +293,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--cameras", choices=["known", "free"], help="refine cameras, the shape known or free")
     parser.add_argument("--focal", type=float, default=1.1, help="the factor by which focal lengths are off")
+    parser.add_argument("--breakdown", action="store_true", help="also what the host and the device do in a step")
     parser.add_argument("--truth", metavar="FILE", help="the known shape: ellipsoids of the mesh at size 1")
     given = parser.parse_args()
     if given.threads:
@@ -261,6 +313,8 @@ def main() -> None:
     if given.cameras:
         truth = None if given.cameras == "free" else load_ellipsoids(given.truth).to(given.device)
         return refine(views, truth, given)
+    if given.breakdown:
+        breakdown(views["train"], 200 if given.device.startswith("cuda") else 20)
     heading = None
     for name, text in rows.items():
         runs = [measure(text, views, tensors["surface"], given.steps, seed) for seed in range(given.seeds)]
