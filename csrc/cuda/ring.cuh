@@ -104,7 +104,7 @@ struct Ring : Boxes<float, kBoxes, kExact> {
   using Base = Boxes<float, kBoxes, kExact>;
   using Base::kInner;
   using Base::kStreams;
-  static constexpr int kPlaces = 16, kCapacity = kSlots;
+  static constexpr int kPlaces = 16;
   static constexpr unsigned kPlaceMask = 0x01010101u * (kPlaces - 1);
   static_assert(kSlots < kPlaces && kStreams <= 4,
                 "a stream's places differ from one another, and four streams' fit one number");
@@ -112,11 +112,13 @@ struct Ring : Boxes<float, kBoxes, kExact> {
   // inner box since then, later its share of the weight, at last the weight. From the back: depth, width, rate, dL/dW;
   // the integrals of T and R where the outer box began; dL/d(rate), weight, dL/dl, dL/ds so far; id.
   static constexpr int kFloats = kBackward ? 13 : 7;
+  using Begun = std::conditional_t<kBackward, float4, float2>;
 
-  float4 *hits, *sums_;  // [slot][lane] each, from the lane on
-  void* begun_;
+  // [slot][lane] each, from the lane on.
+  float4 *hits, *sums_;
+  Begun* begun_;
   float* single;
-  uint8_t* order;  // [place in the stream][lane][stream]: slots, from the lane on
+  uint8_t* order;        // [place in the stream][lane][stream]: slots, from the lane on
   float head[kStreams];  // time of each stream's next event
   float tail[kStreams];  // no event of the stream is later
   unsigned firsts;       // place of each stream's next event, a byte each
@@ -129,8 +131,7 @@ struct Ring : Boxes<float, kBoxes, kExact> {
     constexpr int kStride = 32 * kSlots;
     float* const at = reinterpret_cast<float*>(memory);
     hits = reinterpret_cast<float4*>(at) + lane;
-    if constexpr (kBackward) begun_ = reinterpret_cast<float4*>(at + 4 * kStride) + lane;
-    else begun_ = reinterpret_cast<float2*>(at + 4 * kStride) + lane;
+    begun_ = reinterpret_cast<Begun*>(at + 4 * kStride) + lane;
     sums_ = reinterpret_cast<float4*>(at + 8 * kStride) + lane;
     single = at + (kFloats - 1) * kStride + lane;
     order = reinterpret_cast<uint8_t*>(at + kFloats * kStride) + 4 * lane;
@@ -149,9 +150,8 @@ struct Ring : Boxes<float, kBoxes, kExact> {
   static VOGE_DEVICE bool is_outer(int stream) { return stream == 0 || stream == kStreams - 1; }
 
   VOGE_DEVICE float4& hit(int slot) const { return hits[slot * 32]; }
-  VOGE_DEVICE float2& begun(int slot) const { return static_cast<float2*>(begun_)[slot * 32]; }
+  VOGE_DEVICE Begun& begun(int slot) const { return begun_[slot * 32]; }
   VOGE_DEVICE float& inside(int slot) const { return single[slot * 32]; }
-  VOGE_DEVICE float4& begun_behind(int slot) const { return static_cast<float4*>(begun_)[slot * 32]; }
   VOGE_DEVICE float4& sums(int slot) const { return sums_[slot * 32]; }  // dL/d(rate), weight, dL/dl, dL/ds
 
   VOGE_DEVICE float& at(int field, int slot) const {

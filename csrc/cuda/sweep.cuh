@@ -87,9 +87,9 @@ struct ExactBackward {
     const bool cut = t <= ring.least || t >= ring.most;
     const float jump = cut ? 0.0f : rate * (g * transmittance - radiance);
     open.add(change), pull.add(g * change);
-    const float4 begun = ring.begun_behind(slot);
+    const float4 begun = ring.begun(slot);
     float4 sums = ring.sums(slot);
-    if (opens) ring.begun_behind(slot) = make_float4(lit.high, lit.low, rest.high, rest.low);
+    if (opens) ring.begun(slot) = make_float4(lit.high, lit.low, rest.high, rest.low);
     if (opens) sums = make_float4(0, 0, 0, 0);
     const float lit_since = opens ? 0.0f : lit.since(begun.x, begun.y);
     const float rest_since = opens ? 0.0f : rest.since(begun.z, begun.w);
