@@ -66,8 +66,8 @@ VOGE_API int32_t voge_tile_members(const voge_scene* scene, int32_t* members, vo
 
 // Pictures without any table of hits: image (P, C), transmittance (P), depth (P), for P rays.
 VOGE_API int32_t voge_render(const voge_scene* scene, void* image, void* transmittance, void* depth);
-// Gradients; those to the rays may be null, and g_transmittance and g_depth where they are zero. Bitwise the same for any
-// number of threads.
+// Gradients; those to the rays may be null, and g_transmittance and g_depth where they are zero. Bitwise the same for
+// any number of threads.
 VOGE_API int32_t voge_render_backward(const voge_scene* scene, const void* g_image, const void* g_transmittance,
                                       const void* g_depth, void* g_means, void* g_scales, void* g_quats,
                                       void* g_density, void* g_features, void* g_origins, void* g_directions);
@@ -106,8 +106,8 @@ VOGE_API int32_t voge_cuda_tile_members(const voge_scene* scene, int64_t entries
                                         void* farthest, void* counted, void* memory);
 VOGE_API int32_t voge_cuda_pack(const voge_scene* scene, void* packed);
 
-// Where gradients are gathered: `plain` (N, 16), or for sums that are bitwise repeatable `largest` and `multiples`, each
-// of N * 16 + N * C 64-bit numbers.
+// Where gradients are gathered: `plain` (N, 16), or for sums that are bitwise repeatable `largest` and `multiples`,
+// each of N * 16 + N * C 64-bit numbers.
 typedef struct voge_cuda_sums {
   void *plain, *largest, *multiples;
 } voge_cuda_sums;
@@ -129,7 +129,8 @@ VOGE_API int32_t voge_cuda_trace_backward(const voge_scene* scene, const int64_t
                                           void* g_means, void* g_scales, void* g_quats, void* g_density,
                                           void* g_origins, void* g_directions, const voge_cuda_sums* sums,
                                           int32_t* overflow, void* deep);
-// Rays (V, H, W, 3) of pinhole or orthographic cameras, and the way back, with room for voge_cuda_rays_partials doubles.
+// Rays (V, H, W, 3) of pinhole or orthographic cameras, and the way back, with room for voge_cuda_rays_partials
+// doubles.
 VOGE_API int32_t voge_cuda_rays(int32_t device, void* stream, int32_t scalar_size, int64_t views, int64_t height,
                                 int64_t width, int32_t orthographic, const void* viewmats, const void* intrinsics,
                                 void* origins, void* directions);

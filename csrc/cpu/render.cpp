@@ -319,7 +319,8 @@ void spread_gradients(Workspace<T>& w, const LocalRay<T>& ray, int64_t index, Gr
     sums.add(sums.row_of(entry + member), pair_gradient(hit, width, g.depth[k], g_exponent, g.width[k]),
              g.mass[k] * w.hits.peak[k]);
     if (out.origins != nullptr)
-      ray_gradient(hit, whitening, hit.depth + ray.shift, width, g.depth[k], g_exponent, g.width[k], g_origin, g_direction);
+      ray_gradient(hit, whitening, hit.depth + ray.shift, width, g.depth[k], g_exponent, g.width[k], g_origin,
+                   g_direction);
   }
   if (out.origins != nullptr) store3(out.origins, index, g_origin), store3(out.directions, index, g_direction);
 }

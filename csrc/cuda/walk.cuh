@@ -88,8 +88,8 @@ struct Walk {
         ring(memory, lists_.lane, bounds.least(kBackward), bounds.most(kBackward)),
         valid(valid_) {}
 
-  // What rays that overflow have given to their ellipsoids by then is taken back: the next kernel starts them anew. They
-  // overflow at the same ellipsoid again, since what is at work there does not depend on when events came out.
+  // What rays that overflow have given to their ellipsoids by then is taken back: the next kernel starts them anew.
+  // They overflow at the same ellipsoid again, since what is at work there does not depend on when events came out.
   VOGE_DEVICE void run() {
     if constexpr (kBackward) know_blocked();
     for (bool mine = valid;; mine = overflows) {
