@@ -149,6 +149,22 @@ def test_near_ellipsoids_are_not_told_apart():
     assert float(bank.loss(torch.eye(3)[:1], torch.tensor([0]), torch.eye(3)[2:])["contrast"]) < 1e-3
 
 
+def test_a_mesh_of_too_many_pieces_for_the_count_is_named(tmp_path):
+    from voge.io import DataError
+    from voge.pose.data import DataSet, Layout
+    from voge.pose.model import Shape, category_ellipsoids
+
+    folder = tmp_path / "CAD" / "car"
+    folder.mkdir(parents=True)
+    corners = [f"{i + x} {y} {i % 3}" for i in range(0, 80, 2) for x, y in ((0, 0), (1, 0), (0, 1))]
+    triangles = [f"3 {3 * i} {3 * i + 1} {3 * i + 2}" for i in range(40)]
+    (folder / "01.off").write_text("\n".join(["OFF", "120 40 0", *corners, *triangles]) + "\n")
+    data = DataSet(tmp_path, Layout.pascal3d)
+    assert len(category_ellipsoids(data, "car", Shape.mesh, 150)) >= 100
+    with pytest.raises(DataError, match=r"car: its 120 vertices .* take a larger count"):
+        category_ellipsoids(data, "car", Shape.mesh, 8)
+
+
 def test_batches_show_every_image_once_an_epoch_and_resume_where_they_were():
     names = ["a"] * 7 + ["b"] * 5
     whole = list(CategoryBatches(names, 3, 0, 8))

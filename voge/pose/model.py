@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from voge.io.files import atomic_file
 from voge.io.meshes import Mesh, build_mesh
 from voge.pose.crops import Framing
 from voge.pose.features import Trainable, memory_format, trainable
+
+if TYPE_CHECKING:
+    from voge.pose.data import DataSet
 
 VERSION = 1  # of the file
 _HEADER = "voge_pose"
@@ -122,6 +126,30 @@ def load_model(path: Path) -> PoseModel:
     return PoseModel(network.eval(), categories, header["extractor"], header["channels"], header["width"])
 
 
+def category_ellipsoids(
+    data: DataSet, category: str, shape: Shape, count: int, *,
+    used: Collection[int] = (), method: MeshMethod = MeshMethod.hat, coverage: float | None = None,
+) -> Ellipsoids:  # fmt: skip
+    """`shape_ellipsoids` of a data set's meshes, or of those that are used.
+
+    Args:
+        data: the set.
+        category: of it.
+        shape, count, method, coverage: as there.
+        used: numbers of meshes, from 1; none: all.
+
+    Raises:
+        DataError: there are no meshes, one cannot be read, or the one taken cannot have as few vertices.
+    """
+    meshes = data.meshes(category)
+    chosen = [mesh for number, mesh in enumerate(meshes, 1) if number in used] or meshes
+    try:
+        return shape_ellipsoids(chosen, shape, count, method=method, coverage=coverage)
+    except ValueError as error:
+        folder = data.mesh_files(category)[0].parent
+        raise DataError(folder, f"{category}: {error}", "take a larger count, or shape=cuboid") from error
+
+
 def shape_ellipsoids(
     meshes: Sequence[Mesh], shape: Shape = Shape.cuboid, count: int = 1000, *,
     method: MeshMethod = MeshMethod.hat, coverage: float | None = None,
@@ -134,6 +162,9 @@ def shape_ellipsoids(
         count: of ellipsoids, about.
         method: of the conversion; `vertex` with `coverage` is the paper's.
         coverage: zeta of `vertex`.
+
+    Raises:
+        ValueError: a mesh cannot have as few vertices.
     """
     mesh = mean_cuboid(meshes, count) if shape is Shape.cuboid else resample(_most_usual(meshes), count)
     assert isinstance(mesh, Mesh)

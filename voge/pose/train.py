@@ -27,7 +27,7 @@ from voge.pose.bank import Bank, Contrast
 from voge.pose.crops import Framing, find_framing
 from voge.pose.data import DataSet, Item
 from voge.pose.features import STRIDE, memory_format, mixed, trainable
-from voge.pose.model import Category, PoseModel, Shape, shape_ellipsoids
+from voge.pose.model import Category, PoseModel, Shape, category_ellipsoids
 from voge.pose.reading import Batch, CategoryBatches, Reader
 from voge.pose.records import Annotation
 from voge.pose.sampling import FILTER, on_cells, sample_views, widened
@@ -103,7 +103,7 @@ def prepare(data: DataSet, settings: Training, categories: Sequence[str] | None 
     """Read the training lists, annotations and meshes.
 
     Raises:
-        DataError: a category has no list, no mesh or no usable image.
+        DataError: a category has no list, no mesh, no usable image, or a mesh that cannot have as few vertices.
     """
     items, notes, framings, shapes, left_out = [], [], {}, {}, []
     for category in categories or data.categories:
@@ -118,14 +118,12 @@ def prepare(data: DataSet, settings: Training, categories: Sequence[str] | None 
             raise DataError(
                 data.list_file(category, "train"), f"no usable image of {category}", "see voge pose check-data"
             )
-        meshes = data.meshes(category)
-        used = sorted({note.cad_index for note in found if 1 <= note.cad_index <= len(meshes)})
-        meshes = [meshes[i - 1] for i in used] or meshes
         notes += found
         framings[category] = find_framing(found, settings.size)
-        shapes[category] = shape_ellipsoids(
-            meshes, settings.shape, settings.count, method=settings.method, coverage=settings.coverage
-        )
+        shapes[category] = category_ellipsoids(
+            data, category, settings.shape, settings.count, used={note.cad_index for note in found},
+            method=settings.method, coverage=settings.coverage,
+        )  # fmt: skip
     return Material(items, notes, framings, shapes, left_out)
 
 

@@ -24,7 +24,7 @@ from voge.pose.data import DataSet, Item, open_data
 from voge.pose.features import STRIDE, ExtractorError, fixed
 from voge.pose.frames import Frame, annotated_frame, stack
 from voge.pose.instance import instance_frame
-from voge.pose.model import PoseModel, holds_model, load_model, shape_ellipsoids
+from voge.pose.model import PoseModel, category_ellipsoids, holds_model, load_model
 from voge.pose.sampling import on_cells, widened
 from voge_cli import outputs
 from voge_cli.devices import choose_device
@@ -96,7 +96,7 @@ def _match_set(
         items = data.items(name, config.split)[: config.limit]
         if trained is None:
             framing = find_framing([item.annotation() for item in items], config.size)
-            ellipsoids = shape_ellipsoids(data.meshes(name), config.shape, config.count)
+            ellipsoids = category_ellipsoids(data, name, config.shape, config.count)
         elif name in trained.categories:
             framing, ellipsoids = trained.categories[name].framing, trained.categories[name].ellipsoids
         else:
