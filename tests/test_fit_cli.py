@@ -14,12 +14,14 @@ from PIL import Image
 from program import content, picture, refuse, run
 
 import voge
+from voge import harmonics
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
 from voge.fitting.settings import FitSettings
 from voge.fitting.targets import Sweep
 from voge.io.cameras import load_cameras
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
+from voge.io.splats import read_splats
 
 VIEWS = 6
 TINY = ["start.count=42", "views_per_step=2", "turntable=0", "film_every=0", "log_every=5", "coarse.factor=1", "-q"]
@@ -154,6 +156,21 @@ def test_refined_cameras_are_written_for_the_full_pictures(scene, tmp_path):
         assert not torch.equal(new.viewmat, old.viewmat)
         torch.testing.assert_close(new.viewmat, old.viewmat, atol=0.1, rtol=0)
         torch.testing.assert_close(new.K, old.K, atol=0.2, rtol=0)
+
+
+def test_colours_that_depend_on_the_view_are_saved_and_gone_on_with(scene, tmp_path):
+    out, again = tmp_path / "run", tmp_path / "again"
+    run("fit", scene / "transforms.json", "--sh-degree", 1, "--steps", 4, "-o", out, *TINY)
+    first = load_ellipsoids(out / "ellipsoids.safetensors").extra["sh"]
+    assert first.shape == (42, 3, 3)
+    assert first.abs().max() > 0
+    run("convert", out / "ellipsoids.safetensors", "-o", tmp_path / "splats.ply")
+    torch.testing.assert_close(read_splats(tmp_path / "splats.ply")[0]["sh"].float(), first)
+    run(
+        "fit", scene / "transforms.json", "--sh-degree", 2, "--steps", 1, "--optimize", "poses", "-o", again, *TINY,
+        "start.kind=ellipsoids", f"start.file={out / 'ellipsoids.safetensors'}",
+    )  # fmt: skip
+    assert torch.equal(load_ellipsoids(again / "ellipsoids.safetensors").extra["sh"], harmonics.of_degree(first, 2))
 
 
 def test_a_start_in_millimetres_among_cameras_in_metres_is_named(scene, tmp_path):

@@ -1,6 +1,7 @@
 """View-dependent colours: the functions themselves, their order and signs, and what turning an object does."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from scipy.special import sph_harm_y
 
 import voge
 from voge import harmonics
+from voge.regularisers import feature_agreement, nearest_neighbours
 
 DOUBLE = torch.float64
 
@@ -99,6 +101,36 @@ def test_no_colour_is_below_zero_and_degree_0_keeps_the_features():
 def test_gradients_reach_features_coefficients_and_directions():
     inputs = [torch.full((5, 3), 9.0, dtype=DOUBLE), coefficients(5), 2 * directions(5)]
     assert torch.autograd.gradcheck(harmonics.evaluate, [tensor.requires_grad_() for tensor in inputs])
+
+
+def test_a_camera_sees_along_its_lines_of_sight():
+    made, pinhole = a_set(2), voge.Cameras(voge.orbit(30.0, 20.0, 9.0)[None], torch.eye(3)[None], 4, 4).to(DOUBLE)
+    parallel = replace(pinhole, model=voge.CameraModel.orthographic)
+
+    def colors(viewmats, camera):
+        return harmonics.seen_from(replace(camera, viewmats=viewmats), made.means, made.features, made.extra["sh"])
+
+    torch.testing.assert_close(colors(pinhole.viewmats, pinhole), seen(made, pinhole.centers))
+    far = replace(pinhole, viewmats=voge.orbit(30.0, 20.0, 1e8)[None].to(DOUBLE))
+    torch.testing.assert_close(colors(parallel.viewmats, parallel), seen(made, far.centers), rtol=0, atol=1e-5)
+    for camera in (pinhole, parallel):
+        viewmats = camera.viewmats.clone().requires_grad_()
+        assert torch.autograd.gradcheck(lambda v, camera=camera: colors(v, camera), viewmats)
+
+
+def test_neighbours_agree_in_the_mean_over_all_directions():
+    made = a_set(2)
+    neighbours = nearest_neighbours(made.means, 4)
+    shown = [made.features + (harmonics.basis(d, 2)[:, None] * made.extra["sh"]).sum(1) for d in directions(4000)]
+    each = [feature_agreement(replace(made, features=colors, extra={}), neighbours) for colors in shown]
+    torch.testing.assert_close(feature_agreement(made, neighbours), torch.stack(each).mean(), rtol=0.05, atol=0)
+
+
+def test_coefficients_of_another_degree_show_the_same_where_they_can():
+    sh = coefficients(degree=2)
+    assert torch.equal(harmonics.of_degree(harmonics.of_degree(sh, 3), 2), sh)
+    assert torch.equal(harmonics.of_degree(sh, 1), sh[:, :3])
+    assert harmonics.of_degree(sh, 0).shape == (40, 0, 3)
 
 
 @pytest.mark.parametrize("degree", [1, 2, 3])

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from voge import checks
+from voge.cameras import CameraModel, Cameras
 
 MAX_DEGREE = 3
 Y00 = 0.5 / math.sqrt(math.pi)  # the constant function: a coefficient f_dc adds Y00 f_dc to the colour
@@ -71,6 +72,19 @@ def evaluate(features: Tensor, sh: Tensor, directions: Tensor) -> Tensor:
     return (features + (functions[:, :, None] * sh).sum(1)).clamp_min(0)
 
 
+def seen_from(camera: Cameras, means: Tensor, features: Tensor, sh: Tensor) -> Tensor:
+    """Colours (N, 3) as one camera sees them; differentiable, in the camera's pose too.
+
+    Args:
+        camera: one view. It sees each mean along the line from its centre, an orthographic one along its axis.
+        means: (N, 3) world space.
+        features, sh: see `evaluate`.
+    """
+    if camera.model is CameraModel.orthographic:
+        return evaluate(features, sh, camera.forwards.expand_as(means))
+    return evaluate(features, sh, means - camera.centers)
+
+
 def rotate(sh: Tensor, rotation: Tensor) -> Tensor:
     """Coefficients (N, K, 3) of the same colours after their object was turned by `rotation` (3, 3).
 
@@ -88,10 +102,15 @@ def rotate(sh: Tensor, rotation: Tensor) -> Tensor:
     return torch.cat(blocks, 1) if blocks else sh
 
 
+def of_degree(sh: Tensor, degree: int) -> Tensor:
+    """Coefficients (N, K, 3) of another degree: those of higher ones left out, missing ones 0."""
+    return torch.nn.functional.pad(sh, (0, 0, 0, (degree + 1) ** 2 - 1 - sh.shape[1]))
+
+
 def cat(coefficients: Sequence[Tensor]) -> Tensor:
     """Coefficients (N, K, 3) of several sets as one, those of lower degree filled up with 0."""
-    most = max(sh.shape[1] for sh in coefficients)
-    return torch.cat([torch.nn.functional.pad(sh, (0, 0, 0, most - sh.shape[1])) for sh in coefficients])
+    most = max(degree_of(sh.shape[1]) for sh in coefficients)
+    return torch.cat([of_degree(sh, most) for sh in coefficients])
 
 
 def _directions(like: Tensor, count: int = 32) -> Tensor:

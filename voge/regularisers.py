@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from voge import harmonics
 from voge.ellipsoids import Ellipsoids
 
 _TINY = 1e-12
@@ -117,10 +118,18 @@ def laplacian(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
 
 
 def feature_agreement(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
-    """Mean squared difference of neighbours' features: those that no picture shows take their neighbours'."""
+    """Mean squared difference of neighbours' features: those that no picture shows take their neighbours'.
+
+    Where extra["sh"] makes colours depend on the direction of view, the mean over all directions too: orthonormal
+    functions have no products, so that each coefficient adds its own square times Y00^2 = 1 / (4 pi).
+    """
     features = ellipsoids.features
     if features is None:
         raise ValueError("ellipsoids must have features for feature_agreement; got none")
+    if "sh" in ellipsoids.extra:
+        sh = ellipsoids.extra["sh"]
+        # The mean is over 1 + K coefficients, where their sum is meant.
+        features = math.sqrt(1 + sh.shape[1]) * torch.cat([features, harmonics.Y00 * sh.flatten(1)], 1)
     beside = _beside(features, neighbours)
     return torch.nn.functional.mse_loss(beside, features[:, None].expand_as(beside))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from voge import ops
+from voge import harmonics, ops
 from voge.cameras import CameraModel, Cameras, Rays
 from voge.ellipsoids import Ellipsoids
 from voge.fitting.captures import Capture
@@ -127,8 +127,7 @@ class Comparison:
             some = ops.camera_rays(cameras, settings.settings.backend)
         else:
             some = Rays(rays.origins.index_select(0, rows), rays.directions.index_select(0, rows))
-        assert ellipsoids.features is not None
-        image, alpha, _ = ops.render_rays(ellipsoids, ellipsoids.features, some, cameras, settings.settings)
+        image, alpha = self._render(ellipsoids, some, cameras)
         if settings.samples > 1:
             image, alpha = (_pooled(picture, settings.samples) for picture in (image, alpha))
         images = capture.images.index_select(0, rows)
@@ -147,6 +146,20 @@ class Comparison:
         if settings.weights.silhouette and masks is not None:
             terms["silhouette"] = SILHOUETTE_LOSSES[settings.silhouette_loss](alpha, masks)
         return terms
+
+    def _render(self, ellipsoids: Ellipsoids, rays: Rays, cameras: Cameras) -> tuple[Tensor, Tensor]:
+        """Images (V, H, W, 3) and alpha (V, H, W); view by view where each sees other colours."""
+        settings, features = self.settings.settings, ellipsoids.features
+        assert features is not None
+        if "sh" not in ellipsoids.extra:
+            image, alpha, _ = ops.render_rays(ellipsoids, features, rays, cameras, settings)
+            return image, alpha
+        made = []
+        for i in range(len(cameras)):
+            own, camera = Rays(rays.origins[i : i + 1], rays.directions[i : i + 1]), cameras[i : i + 1]
+            colors = harmonics.seen_from(camera, ellipsoids.means, features, ellipsoids.extra["sh"])
+            made.append(ops.render_rays(ellipsoids, colors, own, camera, settings))
+        return torch.cat([image for image, _, _ in made]), torch.cat([alpha for _, alpha, _ in made])
 
     def _cameras(
         self, values: Mapping[str, Tensor], index: int, cameras: Cameras, rows: Tensor | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
 from torch import Tensor
 
-from voge import metrics
+from voge import harmonics, metrics
+from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
 from voge.fitting.captures import Capture
 from voge.render import Rendered, render
@@ -38,9 +39,18 @@ def score(
     with torch.no_grad():
         for capture in captures:
             for view in range(len(capture)):
-                rendered = render(ellipsoids, capture.cameras[view], settings)
+                camera = capture.cameras[view]
+                rendered = render(_seen(ellipsoids, camera), camera, settings)
                 scores.append(_score(capture[[view]], rendered, background))
     return scores
+
+
+def _seen(ellipsoids: Ellipsoids, camera: Cameras) -> Ellipsoids:
+    """The set in the colours that a camera sees."""
+    if "sh" not in ellipsoids.extra or ellipsoids.features is None:
+        return ellipsoids
+    colors = harmonics.seen_from(camera, ellipsoids.means, ellipsoids.features, ellipsoids.extra["sh"])
+    return replace(ellipsoids, features=colors)
 
 
 def _score(view: Capture, rendered: Rendered, background: Tensor) -> ViewScore:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from voge import regularisers
+from voge import harmonics, regularisers
 from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
 from voge.fitting import growth
@@ -35,6 +35,7 @@ NAMES = {
     Part.density: "raw_density",
     Part.colors: "raw_colors",
 }
+COLORS = ("raw_colors", "sh")  # variables of `Part.colors`; the second where colours depend on the direction of view
 _ALONE = ("flatness", "roundness", "opacity_entropy")  # regularisers that ask for no neighbours
 _MESH = ("mesh_edges", "mesh_laplacian", "mesh_normals")
 
@@ -87,8 +88,10 @@ class Fitting:
             start = Start(start, None)
         device = captures[0].images.device
         self.settings = settings
-        # Without extras: normals and the like are the start's alone.
-        self.base = replace(start.ellipsoids, extra={}).to(torch.float32).to(device).detach()
+        # Without other extras: normals and the like are the start's alone.
+        sh = start.ellipsoids.extra.get("sh", start.ellipsoids.means.new_zeros(len(start.ellipsoids), 0, 3))
+        extra = {"sh": harmonics.of_degree(sh, settings.sh_degree)} if settings.sh_degree else {}
+        self.base = replace(start.ellipsoids, extra=extra).to(torch.float32).to(device).detach()
         if self.base.features is None:
             self.base = replace(self.base, features=torch.full_like(self.base.means, 0.5))
         self.faces = None if start.faces is None else start.faces.to(device)
@@ -126,6 +129,7 @@ class Fitting:
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on, by flat names, on the CPU."""
         own = {f"base/{name}": getattr(self.base, name) for name in ("means", "scales", "quats", "density", "features")}
+        own |= {f"base/{name}": tensor for name, tensor in self.base.extra.items()}
         own |= {"pull": self.pull, "order": self.comparison.order}
         if self.neighbours is not None:
             own["neighbours"] = self.neighbours
@@ -135,8 +139,11 @@ class Fitting:
         """Go on from a state.
 
         Raises:
-            ValueError: it is of other variables.
+            ValueError: it is of other variables, or of harmonics of another degree.
         """
+        counts = [0 if sh is None else sh.shape[1] for sh in (state.get("base/sh"), self.base.extra.get("sh"))]
+        if counts[0] != counts[1]:
+            raise ValueError("the state's sh_degree is {}, not {}".format(*map(harmonics.degree_of, counts)))
         self.optimiser.load({name: t for name, t in state.items() if name != "pull" and not name.startswith("base/")})
         device = self.base.device
         saved = {name.removeprefix("base/"): t.to(device) for name, t in state.items() if name.startswith("base/")}
@@ -146,6 +153,7 @@ class Fitting:
             saved["quats"],
             saved["density"],
             saved["features"],
+            {"sh": saved["sh"]} if "sh" in saved else {},
             metadata=self.base.metadata,
         )
         self.pull, self.comparison.order = state["pull"].to(device), state["order"]
@@ -208,8 +216,7 @@ class Fitting:
             return to_ellipsoids(values, self.base)
         # Shapes are the base's, which follows the centres.
         variables = {"means": self.follower.means(values["surface"])}
-        if "raw_colors" in values:
-            variables["raw_colors"] = values["raw_colors"]
+        variables |= {name: values[name] for name in COLORS if name in values}
         return to_ellipsoids(variables, self.base)
 
     def _set_free(self, follower: Follower) -> None:
@@ -243,7 +250,7 @@ class Fitting:
             scales=new.scales * change.factor[:, None],
             density=new.density * change.density,
         )
-        names = [name for name in NAMES.values() if name in self.optimiser]
+        names = [name for name in (*NAMES.values(), "sh") if name in self.optimiser]
         self.optimiser.rearrange(names, change.rows, change.fresh)
         free = ellipsoid_variables(self.base)
         with torch.no_grad():
@@ -262,6 +269,8 @@ class Fitting:
             Part.density: rates.density, Part.colors: rates.colors,
         }  # fmt: skip
         variables = {NAMES[p]: Variable(free[NAMES[p]], own[p]) for p in own if p in settings.optimize}
+        if "sh" in free and Part.colors in settings.optimize:
+            variables["sh"] = Variable(free["sh"], rates.sh)
         if self.follower is not None:
             variables["surface"] = Variable(self.follower.start, lengths(rates.surface))
         return variables | self.comparison.variables()

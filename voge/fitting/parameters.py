@@ -18,10 +18,11 @@ LEAST_COLOR = 1e-3  # colours start at least this far from 0 and 1, where a logi
 
 
 def ellipsoid_variables(ellipsoids: Ellipsoids) -> dict[str, Tensor]:
-    """Variables of a set: `means`, `log_scales`, `quats`, `raw_density`, and `raw_colors` where it has features.
+    """Variables of a set: `means`, `log_scales`, `quats`, `raw_density`, `raw_colors` where it has features, and `sh`
+    where its colours depend on the direction of view.
 
     Scales are the exponential of theirs, density is their softplus, colours their logistic function, so that they
-    stay above 0, above 0 and between 0 and 1. Quaternions are normalised on use.
+    stay above 0, above 0 and between 0 and 1. Quaternions are normalised on use, coefficients of harmonics are free.
     """
     density = ellipsoids.density.detach().clamp_min(LEAST_DENSITY)
     variables = {
@@ -32,6 +33,8 @@ def ellipsoid_variables(ellipsoids: Ellipsoids) -> dict[str, Tensor]:
     }
     if ellipsoids.features is not None:
         variables["raw_colors"] = ellipsoids.features.detach().clamp(LEAST_COLOR, 1 - LEAST_COLOR).logit()
+    if "sh" in ellipsoids.extra:
+        variables["sh"] = ellipsoids.extra["sh"]
     return {name: tensor.detach().clone() for name, tensor in variables.items()}
 
 
@@ -47,6 +50,7 @@ def to_ellipsoids(variables: Mapping[str, Tensor], base: Ellipsoids) -> Ellipsoi
         quats=variables.get("quats", base.quats),
         density=torch.nn.functional.softplus(variables["raw_density"]) if "raw_density" in variables else base.density,
         features=base.features if colors is None else colors.sigmoid(),
+        extra={**base.extra, "sh": variables["sh"]} if "sh" in variables else base.extra,
     )
 
 

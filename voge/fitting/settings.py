@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from voge.harmonics import MAX_DEGREE
 from voge.losses import ColorLoss, SilhouetteLoss
 from voge.optimise import Rate
 from voge.settings import RenderSettings
@@ -45,6 +46,7 @@ class Rates:
     quats: Rate = field(default_factory=lambda: Rate(value=5e-3, final=0.1))
     density: Rate = field(default_factory=lambda: Rate(value=1e-2, final=0.1))  # before softplus
     colors: Rate = field(default_factory=lambda: Rate(value=5e-2, final=0.1))  # before the logistic function
+    sh: Rate = field(default_factory=lambda: Rate(value=1e-2, final=0.1))  # coefficients of harmonics
     # Cameras wait until the shape says something of them, and end slowly: Adam's steps would keep them trembling.
     poses: Rate = field(  # radians, and parts of the distance
         default_factory=lambda: Rate(value=4e-3, final=0.02, start=0.05)
@@ -157,6 +159,7 @@ class FitSettings:
     color_loss: ColorLoss = ColorLoss.squared
     silhouette_loss: SilhouetteLoss = SilhouetteLoss.squared
     filter: float = 0.25  # blur of the ellipsoids, pixels (`widened`): tighter ones fall between the rays
+    sh_degree: int = 0  # of the colours' harmonics, 0 to 3: above 0 they depend on the direction of view
     samples: int = 1  # rays along each side of a pixel, whose mean it is: sharper than the filter, and as much dearer
     neighbours: int = 8  # of an ellipsoid, for the regularisers; a regular surface has 6
     neighbours_every: int = 25  # steps between two graphs of neighbours
@@ -177,6 +180,8 @@ class FitSettings:
             raise ValueError(f"optimize must name at least one of {', '.join(p.value for p in Part)}")
         if not 0 <= self.filter < float("inf"):
             raise ValueError(f"filter must be at least 0 pixels and finite, got {self.filter}")
+        if self.sh_degree not in range(MAX_DEGREE + 1):
+            raise ValueError(f"sh_degree must lie between 0 and {MAX_DEGREE}, got {self.sh_degree}")
         for name in ("steps", "views_per_step", "samples", "neighbours", "neighbours_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

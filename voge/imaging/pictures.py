@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from voge import harmonics
-from voge.cameras import CameraModel, Cameras
+from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
 from voge.imaging.color import ColorSpace, linear_to_srgb, srgb_to_linear
 from voge.imaging.identity import bands, identify
@@ -162,7 +162,7 @@ def _colors(ellipsoids: Ellipsoids, camera: Cameras, light: Light, color_space: 
         raise ValueError(f"features must be colours (N, 3) or greys (N, 1) to be shown; got {tuple(colors.shape)}")
     colors = colors.expand(-1, 3)
     if "sh" in ellipsoids.extra:
-        colors = harmonics.evaluate(colors, ellipsoids.extra["sh"], _directions(ellipsoids, camera))
+        colors = harmonics.seen_from(camera, ellipsoids.means, colors, ellipsoids.extra["sh"])
     if color_space is ColorSpace.linear:
         colors = srgb_to_linear(colors)
     if not light.enabled:
@@ -170,13 +170,6 @@ def _colors(ellipsoids: Ellipsoids, camera: Cameras, light: Light, color_space: 
     position = camera.centers[0] if light.position is None else colors.new_tensor(light.position)
     # Two-sided: not every mesh is wound counter-clockwise, and an inside seen through an opening is lit as well.
     return shade(colors, _normals(ellipsoids), ellipsoids.means, position, ambient=light.ambient, two_sided=True)
-
-
-def _directions(ellipsoids: Ellipsoids, camera: Cameras) -> Tensor:
-    """(N, 3) from the camera to each mean; parallel for an orthographic camera."""
-    if camera.model is CameraModel.orthographic:
-        return camera.forwards.expand_as(ellipsoids.means)
-    return ellipsoids.means - camera.centers
 
 
 def _normals(ellipsoids: Ellipsoids) -> Tensor:

@@ -40,6 +40,9 @@ def fit(
         str | None,
         Option("--optimize", metavar="P,...", help="Of means, scales, quats, density, colors, cameras, centers."),
     ] = None,
+    sh_degree: Annotated[
+        int | None, Option("--sh-degree", help="Of harmonics, 1 to 3: colours that depend on the view. Default: 0.")
+    ] = None,
     holdout: Annotated[
         str | None, Option("--holdout", metavar="N|FILE", help="Test on every N-th view, or on those a file names.")
     ] = None,
@@ -70,6 +73,7 @@ def fit(
         "steps": steps,
         "views_per_step": views_per_step,
         "optimize": optimize and _parts(optimize),
+        "sh_degree": sh_degree,
         "holdout": holdout,
         "images": images,
         "masks": masks,

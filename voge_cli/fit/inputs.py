@@ -189,7 +189,7 @@ def _start(
     if faces is not None and len(made) != int(faces.max()) + 1:
         faces = None  # another method or count than one ellipsoid a vertex
     console.note(f"start: {len(made)} ellipsoids of {path}")
-    return Start(_colored(made), faces)
+    return Start(_colored(made, config.sh_degree), faces)
 
 
 def _per_side(count: int) -> int:
@@ -200,9 +200,10 @@ def _per_side(count: int) -> int:
     return n
 
 
-def _colored(ellipsoids: Ellipsoids) -> Ellipsoids:
-    """With colours (N, 3), and without extras that would not follow."""
+def _colored(ellipsoids: Ellipsoids, sh_degree: int) -> Ellipsoids:
+    """With colours (N, 3), and without extras that would not follow; harmonics do where they are asked for."""
     colors = ellipsoids.features
     if colors is None or colors.shape[1] not in (1, 3):
         colors = torch.full_like(ellipsoids.means, 0.5)
-    return replace(ellipsoids, features=colors.expand(-1, 3).clamp(0, 1), extra={})
+    extra = {name: tensor for name, tensor in ellipsoids.extra.items() if name == "sh" and sh_degree}
+    return replace(ellipsoids, features=colors.expand(-1, 3).clamp(0, 1), extra=extra)

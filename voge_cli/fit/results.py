@@ -190,7 +190,7 @@ def _write_pictures(
 ) -> list[tuple[str, Path]]:
     """Before, target and after of some views side by side; and every held-out view as rendered."""
     folder.mkdir(exist_ok=True)
-    start, shown = replace(inputs.start.ellipsoids, extra={}).to(torch.float32).to(made.device), []
+    start, shown = inputs.start.ellipsoids.to(torch.float32).to(made.device), []
 
     def rendered(ellipsoids: Ellipsoids, camera: Cameras) -> Any:
         with torch.no_grad():
