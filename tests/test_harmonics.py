@@ -104,15 +104,17 @@ def test_gradients_reach_features_coefficients_and_directions():
 
 
 def test_a_camera_sees_along_its_lines_of_sight():
-    made, pinhole = a_set(2), voge.Cameras(voge.orbit(30.0, 20.0, 9.0)[None], torch.eye(3)[None], 4, 4).to(DOUBLE)
+    made, poses = a_set(2), voge.orbit(torch.tensor([30.0, 120.0]), 20.0, 9.0)
+    pinhole = voge.Cameras(poses, torch.eye(3).repeat(2, 1, 1), 4, 4).to(DOUBLE)
     parallel = replace(pinhole, model=voge.CameraModel.orthographic)
 
     def colors(viewmats, camera):
         return harmonics.seen_from(replace(camera, viewmats=viewmats), made.means, made.features, made.extra["sh"])
 
-    torch.testing.assert_close(colors(pinhole.viewmats, pinhole), seen(made, pinhole.centers))
-    far = replace(pinhole, viewmats=voge.orbit(30.0, 20.0, 1e8)[None].to(DOUBLE))
-    torch.testing.assert_close(colors(parallel.viewmats, parallel), seen(made, far.centers), rtol=0, atol=1e-5)
+    for found, center in zip(colors(pinhole.viewmats, pinhole), pinhole.centers, strict=True):
+        torch.testing.assert_close(found, seen(made, center))
+    far = replace(pinhole, viewmats=voge.orbit(torch.tensor([30.0, 120.0]).to(DOUBLE), 20.0, 1e8))
+    torch.testing.assert_close(colors(parallel.viewmats, parallel), colors(far.viewmats, far), rtol=0, atol=1e-5)
     for camera in (pinhole, parallel):
         viewmats = camera.viewmats.clone().requires_grad_()
         assert torch.autograd.gradcheck(lambda v, camera=camera: colors(v, camera), viewmats)

@@ -59,30 +59,32 @@ def basis(directions: Tensor, degree: int) -> Tensor:
 
 
 def evaluate(features: Tensor, sh: Tensor, directions: Tensor) -> Tensor:
-    """Colours (N, 3) seen along directions of view; differentiable, no less than 0, as 3DGS shows them.
+    """Colours, shaped as the directions of view they are seen along; differentiable, at least 0, as 3DGS shows them.
 
     Args:
         features: (N, 3) the colours without direction, 0.5 + Y00 f_dc.
         sh: (N, K, 3) the other coefficients, K = 0, 3, 8 or 15.
-        directions: (N, 3) from the camera's centre to each mean, world space, of any length but 0.
+        directions: (N, 3), or (V, N, 3) of V cameras: from the camera's centre to each mean, world space, of any
+            length but 0.
     """
-    sizes = checks.shapes(features=(features, "N 3"), sh=(sh, "N K 3"), directions=(directions, "N 3"))
+    along = (directions, "N 3" if directions.ndim == 2 else "V N 3")
+    sizes = checks.shapes(features=(features, "N 3"), sh=(sh, "N K 3"), directions=along)
     unit = torch.nn.functional.normalize(directions, dim=-1)
     functions = basis(unit, degree_of(sizes["K"]))
-    return (features + (functions[:, :, None] * sh).sum(1)).clamp_min(0)
+    return (features + torch.einsum("...nk,nkc->...nc", functions, sh)).clamp_min(0)
 
 
-def seen_from(camera: Cameras, means: Tensor, features: Tensor, sh: Tensor) -> Tensor:
-    """Colours (N, 3) as one camera sees them; differentiable, in the camera's pose too.
+def seen_from(cameras: Cameras, means: Tensor, features: Tensor, sh: Tensor) -> Tensor:
+    """Colours (V, N, 3) as each camera sees them; differentiable, in the poses too.
 
     Args:
-        camera: one view. It sees each mean along the line from its centre, an orthographic one along its axis.
+        cameras: V views. They see each mean along the line from their centre, orthographic ones along their axis.
         means: (N, 3) world space.
         features, sh: see `evaluate`.
     """
-    if camera.model is CameraModel.orthographic:
-        return evaluate(features, sh, camera.forwards.expand_as(means))
-    return evaluate(features, sh, means - camera.centers)
+    if cameras.model is CameraModel.orthographic:
+        return evaluate(features, sh, cameras.forwards[:, None].expand(-1, len(means), 3))
+    return evaluate(features, sh, means - cameras.centers[:, None])
 
 
 def rotate(sh: Tensor, rotation: Tensor) -> Tensor:

@@ -155,10 +155,10 @@ class Comparison:
             image, alpha, _ = ops.render_rays(ellipsoids, features, rays, cameras, settings)
             return image, alpha
         made = []
-        for i in range(len(cameras)):
-            own, camera = Rays(rays.origins[i : i + 1], rays.directions[i : i + 1]), cameras[i : i + 1]
-            colors = harmonics.seen_from(camera, ellipsoids.means, features, ellipsoids.extra["sh"])
-            made.append(ops.render_rays(ellipsoids, colors, own, camera, settings))
+        for i, colors in enumerate(harmonics.seen_from(cameras, ellipsoids.means, features, ellipsoids.extra["sh"])):
+            one = slice(i, i + 1)
+            own = Rays(rays.origins[one], rays.directions[one])
+            made.append(ops.render_rays(ellipsoids, colors, own, cameras[one], settings))
         return torch.cat([image for image, _, _ in made]), torch.cat([alpha for _, alpha, _ in made])
 
     def _cameras(

@@ -50,7 +50,7 @@ def _seen(ellipsoids: Ellipsoids, camera: Cameras) -> Ellipsoids:
     if "sh" not in ellipsoids.extra or ellipsoids.features is None:
         return ellipsoids
     colors = harmonics.seen_from(camera, ellipsoids.means, ellipsoids.features, ellipsoids.extra["sh"])
-    return replace(ellipsoids, features=colors)
+    return replace(ellipsoids, features=colors[0])
 
 
 def _score(view: Capture, rendered: Rendered, background: Tensor) -> ViewScore:

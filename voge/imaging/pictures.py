@@ -162,7 +162,7 @@ def _colors(ellipsoids: Ellipsoids, camera: Cameras, light: Light, color_space: 
         raise ValueError(f"features must be colours (N, 3) or greys (N, 1) to be shown; got {tuple(colors.shape)}")
     colors = colors.expand(-1, 3)
     if "sh" in ellipsoids.extra:
-        colors = harmonics.seen_from(camera, ellipsoids.means, colors, ellipsoids.extra["sh"])
+        colors = harmonics.seen_from(camera, ellipsoids.means, colors, ellipsoids.extra["sh"])[0]
     if color_space is ColorSpace.linear:
         colors = srgb_to_linear(colors)
     if not light.enabled:
