@@ -179,6 +179,16 @@ def test_a_saved_set_shows_what_the_fit_saw(silk, tmp_path):
     assert again.images.std() > 0.1
 
 
+def test_degrees_come_in_one_by_one_unless_the_start_has_them(silk):
+    capture, plan = shown(silk, SWEEP.cameras()), settings(sh_degree=3, steps=20)
+    for extra, first in (({}, [3, 8, 15]), ({"sh": torch.zeros(len(silk), 8, 3)}, [8, 8, 15])):
+        fitting, moved = Fitting([capture], replace(silk, extra=extra), plan), []
+        for step in fitting.steps():
+            if step.number in (6, 12, 20):
+                moved.append(int(fitting.ellipsoids().extra["sh"].any(2).any(0).sum()))
+        assert moved == first
+
+
 def test_harmonics_of_the_start_are_kept_as_far_as_they_are_asked_for(silk):
     capture = shown(silk, SWEEP.cameras())
     plan = {"steps": 2, "optimize": (Part.poses,)}

@@ -36,6 +36,7 @@ NAMES = {
     Part.colors: "raw_colors",
 }
 COLORS = ("raw_colors", "sh")  # variables of `Part.colors`; the second where colours depend on the direction of view
+RAISED = 0.3  # part of the steps after which harmonics of the next degree come in, from 1 on
 _ALONE = ("flatness", "roundness", "opacity_entropy")  # regularisers that ask for no neighbours
 _MESH = ("mesh_edges", "mesh_laplacian", "mesh_normals")
 
@@ -90,6 +91,7 @@ class Fitting:
         self.settings = settings
         # Without other extras: normals and the like are the start's alone.
         sh = start.ellipsoids.extra.get("sh", start.ellipsoids.means.new_zeros(len(start.ellipsoids), 0, 3))
+        self._first_degree = max(harmonics.degree_of(sh.shape[1]), 1)
         extra = {"sh": harmonics.of_degree(sh, settings.sh_degree)} if settings.sh_degree else {}
         self.base = replace(start.ellipsoids, extra=extra).to(torch.float32).to(device).detach()
         if self.base.features is None:
@@ -178,7 +180,7 @@ class Fitting:
         if self.follower is not None and self.follower.due(step):
             self.base = self.follower.shaped(self.base, self.optimiser["surface"], step)
         ellipsoids = self._present(step)
-        terms = self.comparison.terms(ellipsoids, step, self.optimiser)
+        terms = self.comparison.terms(self._lowered(ellipsoids, step), step, self.optimiser)
         wanted = [name for name in self._weights if name not in (*TERMS, *_MESH)]
         due = self.neighbours is None or step % self.settings.neighbours_every == 0
         if due and any(name not in _ALONE for name in wanted):
@@ -218,6 +220,13 @@ class Fitting:
         variables = {"means": self.follower.means(values["surface"])}
         variables |= {name: values[name] for name in COLORS if name in values}
         return to_ellipsoids(variables, self.base)
+
+    def _lowered(self, ellipsoids: Ellipsoids, step: int) -> Ellipsoids:
+        """With harmonics of the degrees that have come in before the step of this number; those of the start have."""
+        degree = max(self._first_degree, 1 + int(step / (RAISED * self.settings.steps)))
+        if degree >= self.settings.sh_degree:
+            return ellipsoids
+        return replace(ellipsoids, extra={"sh": harmonics.of_degree(ellipsoids.extra["sh"], degree)})
 
     def _set_free(self, follower: Follower) -> None:
         """Start the free variables from where the surface has led."""
