@@ -38,9 +38,11 @@ def to_bytes(picture: ArrayLike) -> NDArray[np.uint8]:
     return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
-def write_png(path: str | Path, picture: ArrayLike, text: Mapping[str, str] | None = None) -> None:
-    """Write an 8-bit PNG, with `text` in its metadata."""
-    _save_png(path, to_bytes(picture), text or {})
+def write_png(
+    path: str | Path, picture: ArrayLike, text: Mapping[str, str] | None = None, *, compression: int = 6
+) -> None:
+    """Write an 8-bit PNG, with `text` in its metadata; compression from 0 to 9, larger is slower."""
+    _save_png(path, to_bytes(picture), text or {}, compression)
 
 
 def write_depth_png(path: str | Path, depth: ArrayLike, *, scale: float, kind: str) -> None:
@@ -218,20 +220,20 @@ def thumbnail(picture: ArrayLike, cell: int = 256) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _save_png(path: str | Path, values: NDArray[Any], text: Mapping[str, str]) -> None:
+def _save_png(path: str | Path, values: NDArray[Any], text: Mapping[str, str], compression: int = 6) -> None:
     from PIL import Image
 
-    _save_image(path, Image.fromarray(values), text)
+    _save_image(path, Image.fromarray(values), text, compression)
 
 
-def _save_image(path: str | Path, image: Any, text: Mapping[str, str]) -> None:
+def _save_image(path: str | Path, image: Any, text: Mapping[str, str], compression: int = 6) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
     for key, value in text.items():
         info.add_text(key, value)
     with atomic_file(path) as temporary:
-        image.save(temporary, format="PNG", pnginfo=info)
+        image.save(temporary, format="PNG", pnginfo=info, compress_level=compression)
 
 
 def _encode_mp4(path: Path, first: NDArray[np.uint8], rest: Iterable[NDArray[np.uint8]], fps: float) -> None:

@@ -22,7 +22,6 @@ from voge.fitting.fit import Fitted, Fitting
 from voge.imaging.pictures import take_pictures
 from voge.io import images
 from voge.io.ellipsoids import save_ellipsoids
-from voge.io.files import atomic_file
 from voge.optimise import Step
 from voge.placement import bounding_box, camera_distance
 from voge.viewpoints import orbit_camera, resized, upright_axis
@@ -73,18 +72,14 @@ class Film:
         return bool(frames)
 
     def _take(self, step: int) -> None:
-        from PIL import Image
-
         self.folder.mkdir(exist_ok=True)
         fitting = self.fitting
         with torch.no_grad():
             made = take_pictures(
                 fitting.ellipsoids(), self.camera, self.settings, outputs=["rgb"], background=fitting.background()
             )
-        picture = Image.fromarray(images.to_bytes(made["rgb"].cpu().numpy()))
-        with atomic_file(self.folder / f"{step:07d}.png") as temporary:
-            # They do not stay: the least compression takes a third of the time.
-            picture.save(temporary, format="PNG", compress_level=1)
+        # They do not stay: the least compression takes a third of the time.
+        images.write_png(self.folder / f"{step:07d}.png", made["rgb"].cpu().numpy(), compression=1)
 
     def _frames(self) -> list[Path]:
         return sorted(self.folder.glob("*.png"))
