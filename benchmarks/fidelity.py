@@ -4,16 +4,16 @@
     python benchmarks/fidelity.py cow.obj --textured 2930 8000 20000
     python benchmarks/fidelity.py cow.obj --eta 0.001 0.002 0.003 0.01
 
-Each mesh is centred and scaled so that its largest coordinate is 1, and seen from distance 2.7 in six views of
+Each mesh is centered and scaled so that its largest coordinate is 1, and seen from distance 2.7 in six views of
 256 x 256 pixels, focal length 240: azimuths 0 to 300 degrees by 60, elevations 20 and -10 by turns. Truth is cast
-with 3 x 3 rays a pixel; the ellipsoids get one. Colours are sines of the 3D point, about three periods across the
+with 3 x 3 rays a pixel; the ellipsoids get one. Colors are sines of the 3D point, about three periods across the
 mesh: at hit points for the truth, at vertices or points for the ellipsoids.
 
-With --textured N ... the truth's colours are those of the mesh's texture looked up at the hit points, for sets of N
+With --textured N ... the truth's colors are those of the mesh's texture looked up at the hit points, for sets of N
 ellipsoids, and one more column is the PSNR inside the true silhouette.
 
 Columns: ellipsoids; ellipsoids that count on a ray inside the silhouette; IoU of alpha > 0.5; sum of |alpha error|
-over the silhouette's area; PSNR of colours and of normals (peak 2) where either picture's alpha is over 0.5, both
+over the silhouette's area; PSNR of colors and of normals (peak 2) where either picture's alpha is over 0.5, both
 over black. Alpha is the sum of the weights, at most 1, for every aggregation.
 """
 
@@ -73,17 +73,17 @@ def main() -> None:
     options = parser.parse_args()
     cameras = views(options.size)
     if options.textured:
-        print("| set | N | IoU | alpha error | colours dB | inside dB | normals dB |\n|---|---|---|---|---|---|---|")
+        print("| set | N | IoU | alpha error | colors dB | inside dB | normals dB |\n|---|---|---|---|---|---|---|")
         for path in options.mesh:
             for count in options.textured:
-                found = textured(centred(load_geometry(path)), cameras, count, options.backend)
+                found = textured(centered(load_geometry(path)), cameras, count, options.backend)
                 values = f"{found.iou:.4f} | {found.alpha_error:.4f} | {found.colors:.2f} | {found.inside:.2f}"
                 print(f"| {path.stem}, hat | {found.count} | {values} | {found.normals:.2f} |", flush=True)
         return
-    print("| set | N | on a ray | IoU | alpha error | colours dB | normals dB |")
+    print("| set | N | on a ray | IoU | alpha error | colors dB | normals dB |")
     print("|---|---|---|---|---|---|---|")
     for path in options.mesh:
-        mesh = centred(load_geometry(path))
+        mesh = centered(load_geometry(path))
         truth = render_mesh(mesh, cameras, colors=pattern)
         for row in eta_rows(mesh, options.eta) if options.eta else method_rows(mesh, options.points):
             row = replace(row, settings=replace(row.settings, backend=options.backend))
@@ -92,7 +92,7 @@ def main() -> None:
             print(f"| {path.stem}, {row.name} | {found.count} | {met:.1f} | {values} |", flush=True)
 
 
-def centred(mesh: object) -> Mesh:
+def centered(mesh: object) -> Mesh:
     """The mesh with the middle of its box at the origin and largest coordinate 1."""
     if not isinstance(mesh, Mesh):
         raise SystemExit("this benchmark needs meshes, and one of the files holds points")
@@ -109,7 +109,7 @@ def views(size: int) -> voge.Cameras:
 
 
 def pattern(points: Tensor) -> Tensor:
-    """Smooth colours (P, 3) of points (P, 3)."""
+    """Smooth colors (P, 3) of points (P, 3)."""
     return 0.5 + 0.5 * torch.sin(points.double() @ WAVES.T + SHIFTS)
 
 
@@ -140,12 +140,12 @@ def method_rows(mesh: Mesh, points: int) -> list[Row]:
 
 
 def textured(mesh: Mesh, cameras: voge.Cameras, count: int, backend: Backend = Backend.auto) -> Fidelity:
-    """A mesh as `count` ellipsoids with its own colours, against its texture."""
+    """A mesh as `count` ellipsoids with its own colors, against its texture."""
     truth = render_mesh(mesh, cameras)
     made = resample(mesh, count)
     assert isinstance(made, Mesh)
     if made.colors is None:
-        raise SystemExit("--textured needs meshes with colours")
+        raise SystemExit("--textured needs meshes with colors")
     vertices, faces = torch.from_numpy(made.vertices), torch.from_numpy(made.faces)
     row = Row("hat", from_mesh(vertices, faces, colors=torch.from_numpy(made.colors)), RenderSettings(backend=backend))
     return compare(row, cameras, truth)

@@ -29,6 +29,7 @@ import trimesh
 from safetensors.torch import load_file, save_file
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
+from voge.optimize import Rate
 
 from voge import metrics
 from voge.cameras import Cameras
@@ -44,13 +45,12 @@ from voge.fitting.targets import Sweep, photograph, to_size_one
 from voge.imaging.lighting import shade
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
 from voge.io.meshes import load_geometry
-from voge.optimise import Rate
 
 THRESHOLD = 0.05  # of the F-score, on an object of size 1
-REGULARISERS = "weights.tangency=0 weights.flatness=0 weights.roundness=0 weights.agreement=0"
+REGULARIZERS = "weights.tangency=0 weights.flatness=0 weights.roundness=0 weights.agreement=0"
 ABLATION = {
     "the recipe": "",
-    "without any regulariser": REGULARISERS + " weights.feature_agreement=0",
+    "without any regularizer": REGULARIZERS + " weights.feature_agreement=0",
     "without tangency": "weights.tangency=0",
     "without flatness": "weights.flatness=0",
     "without feature agreement": "weights.feature_agreement=0",
@@ -77,12 +77,12 @@ ABLATION = {
     "two boxes an ellipsoid": "settings.boxes=2",
     "eta 0.004": "settings.min_density=0.004",
     "eta 0.01": "settings.min_density=0.01",
-    "absolute colours": "color_loss=absolute",
+    "absolute colors": "color_loss=absolute",
     "silhouettes by IoU": "silhouette_loss=iou",
-    "colours alone": "weights.silhouette=0",
+    "colors alone": "weights.silhouette=0",
     "grown to 4,000": "growth.budget=4000",
     "start of radius 0.5": "start=0.5",
-    "fixed isotropic, free centres": "start=isotropic surface.until=0 optimize=[means,colors] " + REGULARISERS,
+    "fixed isotropic, free centers": "start=isotropic surface.until=0 optimize=[means,colors] " + REGULARIZERS,
 }
 
 
@@ -302,7 +302,7 @@ def main() -> None:
     tensors = load_file(given.source) if saved else make_targets(given.source, given.size)
     if given.save:
         save_file(tensors, given.save)
-        if given.truth:  # lit as the pictures are: what a view shows is the colour there
+        if given.truth:  # lit as the pictures are: what a view shows is the color there
             save_ellipsoids(given.truth, true_shape(given.source))
         return
     rows = {"the recipe": ""} if given.rows == "recipe" else dict(ABLATION)

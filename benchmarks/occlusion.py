@@ -11,7 +11,7 @@ rendering alike, gradient descent alone (the paper's, 200 steps) and the solver:
 steps, and the median seconds. A step of the solver is a trial of all objects together, or a
 proposal taken.
 
-`random`: scenes of 3 to 5 cuboids, spheres and cylinders with sides of random colours in front of each other, of which
+`random`: scenes of 3 to 5 cuboids, spheres and cylinders with sides of random colors in front of each other, of which
 at least one shows less than 20 %; starts are up to one diameter and 20 degrees off, and the solver is told so (reach 1,
 angle 25). Success of an object: within 3 % of its diameter and 3 degrees. Objects that show more than 5 % count; the
 curve is over all.

@@ -31,7 +31,7 @@ from voge.pose.ablation import Block
 from voge.pose.crops import Framing
 from voge.pose.data import LEVELS, DataSet, open_data
 from voge.pose.estimate import Estimation, Estimator
-from voge.pose.evaluate import Prediction, predict, summarise
+from voge.pose.evaluate import Prediction, predict, summarize
 from voge.pose.features import STRIDE, ExtractorError, fixed
 from voge.pose.frames import annotated_frame, stack
 from voge.pose.metrics import table
@@ -160,9 +160,9 @@ def evaluated(data: DataSet, model: PoseModel, how: Estimation, arguments: argpa
             images += len(items)
     seconds = time.perf_counter() - started
     say(f"\n{name}: {images} images in {seconds:.1f} s, {1000 * seconds / images:.1f} ms an image, reading included")
-    for level, rows in summarise(made).items():
+    for level, rows in summarize(made).items():
         say(f"{level}\n{table(rows)}")
-    figures = {level: {c: row.document() for c, row in rows.items()} for level, rows in summarise(made).items()}
+    figures = {level: {c: row.document() for c, row in rows.items()} for level, rows in summarize(made).items()}
     return {"levels": figures, "images": images, "seconds": seconds}
 
 

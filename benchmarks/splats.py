@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def random_set(count: int = 3000, seed: int = 0) -> voge.Ellipsoids:
-    """Gaussians like those of trained scenes: flat, of all opacities, coloured by direction."""
+    """Gaussians like those of trained scenes: flat, of all opacities, colored by direction."""
     g = torch.Generator().manual_seed(seed)
     sizes = torch.exp(torch.randn(count, 3, generator=g) * 0.6 - 3.2)
     opacity = torch.sigmoid(torch.randn(count, generator=g) * 2)

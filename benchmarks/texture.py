@@ -1,11 +1,11 @@
-"""Colours recovered from pictures (docs/texture.md): how right they are, and what they cost.
+"""Colors recovered from pictures (docs/texture.md): how right they are, and what they cost.
 
     python benchmarks/texture.py cow.obj bunny.off
     python benchmarks/texture.py cow.obj --memory 5048
     python benchmarks/texture.py cow.obj --command
 
-Each mesh is centred, scaled so that its largest coordinate is 1, and seen from distance 2.7 in pictures of 256 x 256
-pixels, focal length 240, cast with 3 x 3 rays a pixel. Colours are those of `fidelity.py`: sines of the 3D point,
+Each mesh is centered, scaled so that its largest coordinate is 1, and seen from distance 2.7 in pictures of 256 x 256
+pixels, focal length 240, cast with 3 x 3 rays a pixel. Colors are those of `fidelity.py`: sines of the 3D point,
 about three periods across the mesh. `--pattern checker` has edges instead. The pictures are over white, without a
 mask, or with --matte as transparent pictures.
 
@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
-from fidelity import centred, pattern, psnr, views
+from fidelity import centered, pattern, psnr, views
 from torch import Tensor
 
 import voge
@@ -56,7 +56,7 @@ PAPER = RenderSettings(aggregation=Aggregation.paper)
 
 @dataclass(frozen=True)
 class Row:
-    """Ellipsoids and how their colours are found."""
+    """Ellipsoids and how their colors are found."""
 
     name: str
     ellipsoids: voge.Ellipsoids
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--matte", action="store_true", help="transparent pictures in place of a white background")
     parser.add_argument("--memory", type=int, help="measure memory with so many ellipsoids instead")
     parser.add_argument("--command", action="store_true", help="measure the command instead")
-    parser.add_argument("--sweep", action="store_true", help="other dampings, smoothnesses and neighbours as well")
+    parser.add_argument("--sweep", action="store_true", help="other dampings, smoothnesses and neighbors as well")
     options = parser.parse_args()
     if options.memory:
         for path in options.mesh:
@@ -85,7 +85,7 @@ def main() -> None:
     print("| set | 1 view: same | new, seen | new, all | 6 views: same | between, all | CPU s |")
     print("|---|---|---|---|---|---|---|")
     for path in options.mesh:
-        mesh = centred(load_geometry(path))
+        mesh = centered(load_geometry(path))
         cameras = {
             "one": around([30.0], 20.0),
             "new": around([0.0, 60.0], 20.0),
@@ -118,7 +118,7 @@ def around(azimuths: list[float], elevation: float) -> voge.Cameras:
 
 
 def checker(points: Tensor) -> Tensor:
-    """Greys (P, 3) with edges every 0.16 units."""
+    """Grays (P, 3) with edges every 0.16 units."""
     x, y, z = (20 * points.double()).unbind(1)
     return (0.5 + 0.4 * torch.tanh(4 * x.sin() * y.sin() * (z + 0.5).sin()))[:, None].expand(-1, 3)
 
@@ -135,7 +135,7 @@ def rows(mesh: Mesh, sweep: bool) -> list[Row]:
     ]
     if sweep:
         others = [{"damping": x} for x in (0.001, 0.05)] + [{"smoothness": x} for x in (0.02, 0.2)]
-        others += [{"neighbours": x} for x in (4, 10)] + [{"margin": x} for x in (0, 2)]
+        others += [{"neighbors": x} for x in (4, 10)] + [{"margin": x} for x in (0, 2)]
         made += [Row(str(other), hat, replace(lsq, **other)) for other in others]
     return made
 
@@ -162,7 +162,7 @@ def quality(row: Row, found: Extracted, cameras: voge.Cameras, truth: MeshPictur
 
 def memory(path: Path, count: int) -> None:
     """Print peaks in MB of 2^20 bytes; the process's peak only grows, so the smaller one is measured first."""
-    mesh = resample(centred(load_geometry(path)), count)
+    mesh = resample(centered(load_geometry(path)), count)
     ellipsoids = from_mesh(torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces))
     image, camera = torch.rand(1, SIZE, SIZE, 64), around([30.0], 20.0)
     voge.sample(camera, image[..., :1], ellipsoids=ellipsoids)  # loads the libraries
@@ -198,7 +198,7 @@ def command(path: Path) -> None:
 
 
 def photo(mesh: Mesh, model: Path, path: Path, width: int, height: int) -> Path:
-    """Write a picture of the mesh on grey and its pose.json, which names the model; returns the latter."""
+    """Write a picture of the mesh on gray and its pose.json, which names the model; returns the latter."""
     middle = ((mesh.vertices.min(0) + mesh.vertices.max(0)) / 2).tolist()
     distance = 2.4 * float(np.abs(mesh.vertices - middle).max())
     K = voge.intrinsics(width, height, focal=1.6 * height)

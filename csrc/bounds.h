@@ -58,7 +58,7 @@ struct TileRange {
   int64_t first, last;  // last is excluded
 };
 
-// Tiles along one axis whose pixel centres lie in [low, high] pixels.
+// Tiles along one axis whose pixel centers lie in [low, high] pixels.
 VOGE_HD TileRange covered(double low, double high, int64_t size, int32_t tile) {
   constexpr double margin = 0.01;  // pixels; rays are float
   const double first = fmax(0.0, ceil(low - 0.5 - margin));
@@ -104,10 +104,10 @@ struct Cone {
   double spread, angle, start;
 };
 
-// May the ball about `centre` be met by a ray of the cone? Never a false no.
-VOGE_HD bool meets(const Cone& cone, Vec3<double> centre, double radius) {
+// May the ball about `center` be met by a ray of the cone? Never a false no.
+VOGE_HD bool meets(const Cone& cone, Vec3<double> center, double radius) {
   constexpr double right_angle = 1.5707963267948966;
-  const Vec3<double> v = centre - cone.origin;
+  const Vec3<double> v = center - cone.origin;
   const double distance = sqrt(dot(v, v));
   const double reach = (radius + cone.spread) * 1.0001;
   if (distance <= reach || cone.angle >= right_angle) return true;
@@ -118,7 +118,7 @@ VOGE_HD bool meets(const Cone& cone, Vec3<double> centre, double radius) {
 
 // Distances that all events of ellipsoid n lie between on any ray of the tile. In the ellipsoid's frame an event is p +
 // a e, p across the ray's direction e and |p| <= r; along the cone's axis, which becomes v there, it lies within r
-// sqrt(v.v - (v.e)^2) + a v.e of the centre (section 3). v.e = s cos, s the deviation along the ray; rays turn by up to
+// sqrt(v.v - (v.e)^2) + a v.e of the center (section 3). v.e = s cos, s the deviation along the ray; rays turn by up to
 // the cone's angle from the axis. Events outside near and far happen there.
 template <class T>
 VOGE_HD void event_range(const voge_scene& s, const Cone& cone, int64_t n, double& nearest, double& farthest) {
@@ -138,10 +138,10 @@ VOGE_HD void event_range(const voge_scene& s, const Cone& cone, int64_t n, doubl
     half = fmin(half, sqrt(across2 > 0 ? across2 * radius2 : 0) + a / (steepness - turned));
   }
   const Vec3<double> mean{m.x, m.y, m.z};
-  const double centre = dot(mean, cone.axis), margin = 1e-5 * (fabs(centre) + fabs(cone.start) + half);
-  const double bound = centre - half - cone.start - margin;
+  const double center = dot(mean, cone.axis), margin = 1e-5 * (fabs(center) + fabs(cone.start) + half);
+  const double bound = center - half - cone.start - margin;
   if (bound == bound) nearest = fmin(bound, s.far_distance);  // a NaN would break the order
-  const double beyond = (centre + half - (dot(cone.origin, cone.axis) - cone.spread) + margin) / cosine;
+  const double beyond = (center + half - (dot(cone.origin, cone.axis) - cone.spread) + margin) / cosine;
   if (beyond == beyond && beyond > 0) farthest = fmax(beyond, s.near_distance);
 }
 

@@ -186,7 +186,7 @@ VOGE_HD double box_mass(int boxes, int i) {
 #endif
 }
 
-// exp for float: within 2 units in the last place on [-87, 0], 0 below. Written so that loops vectorise.
+// exp for float: within 2 units in the last place on [-87, 0], 0 below. Written so that loops vectorize.
 VOGE_HD float exp_fast(float x) {
 #if defined(__CUDA_ARCH__)
   float out;  // relative error 2e-7 + 1e-7 |x|, so less than 2e-7 of 1
@@ -258,10 +258,10 @@ VOGE_HD double psi(double d, Interval<double> i) {
 
 enum class Seen { never, in_box, crossing };
 
-// An ellipsoid's level set in homogeneous pixels: centre K M and factor K R diag(r scales), so that
+// An ellipsoid's level set in homogeneous pixels: center K M and factor K R diag(r scales), so that
 // pixel = (x / z, y / z) for a pinhole camera and (x, y) for an orthographic one.
 struct LevelSet {
-  Vec3<double> centre;
+  Vec3<double> center;
   Mat3<double> factor;
 };
 
@@ -274,7 +274,7 @@ VOGE_HD double half_extent(const LevelSet& set, Vec3<double> normal) {
 // the tangents from the dual conic C = M M^T - r^2 Sigma.
 VOGE_HD void tangents(const LevelSet& set, int axis, double& low, double& high) {
   const Vec3<double> row = axis == 0 ? set.factor.r0 : set.factor.r1, depth = set.factor.r2;
-  const double m = axis == 0 ? set.centre.x : set.centre.y, z = set.centre.z;
+  const double m = axis == 0 ? set.center.x : set.center.y, z = set.center.z;
   const double cii = m * m - dot(row, row), ciz = m * z - dot(row, depth), czz = z * z - dot(depth, depth);
   const double root = std::sqrt(ciz * ciz - cii * czz > 0 ? ciz * ciz - cii * czz : 0);
   low = (ciz - root) / czz, high = (ciz + root) / czz;
@@ -283,14 +283,14 @@ VOGE_HD void tangents(const LevelSet& set, int axis, double& low, double& high) 
 // Where a set is seen; for `in_box` the pixel ranges [low, high] of x and y.
 VOGE_HD Seen screen_bounds(const LevelSet& set, bool orthographic, double low[2], double high[2]) {
   const double reach = half_extent(set, {0, 0, 1});
-  if (!(set.centre.z + reach > 0)) return Seen::never;  // behind, or not finite
+  if (!(set.center.z + reach > 0)) return Seen::never;  // behind, or not finite
   if (orthographic) {
     const double x = half_extent(set, {1, 0, 0}), y = half_extent(set, {0, 1, 0});
-    low[0] = set.centre.x - x, high[0] = set.centre.x + x, low[1] = set.centre.y - y, high[1] = set.centre.y + y;
+    low[0] = set.center.x - x, high[0] = set.center.x + x, low[1] = set.center.y - y, high[1] = set.center.y + y;
     return Seen::in_box;
   }
   // Close to the camera's plane the tangents run off; planes through the pixels decide instead.
-  if (set.centre.z - reach <= 1e-6 * set.centre.z) return Seen::crossing;
+  if (set.center.z - reach <= 1e-6 * set.center.z) return Seen::crossing;
   tangents(set, 0, low[0], high[0]);
   tangents(set, 1, low[1], high[1]);
   return Seen::in_box;
@@ -301,7 +301,7 @@ VOGE_HD Seen screen_bounds(const LevelSet& set, bool orthographic, double low[2]
 VOGE_HD bool between_planes(const LevelSet& set, int axis, double from, double to) {
   const double unit[2] = {axis == 0 ? 1.0 : 0.0, axis == 0 ? 0.0 : 1.0};
   const Vec3<double> first = {unit[0], unit[1], -from}, last = {unit[0], unit[1], -to};
-  return dot(first, set.centre) + half_extent(set, first) >= 0 && dot(last, set.centre) - half_extent(set, last) <= 0;
+  return dot(first, set.center) + half_extent(set, first) >= 0 && dot(last, set.center) - half_extent(set, last) <= 0;
 }
 
 }  // namespace voge

@@ -1,7 +1,7 @@
 """Fitting from Python, to read from top to bottom: python docs/fit.py [FOLDER]
 
 Twelve views of the packaged teapot, rendered by ourselves, are the pictures; a sphere becomes the teapot. Then the
-same loop is driven by hand, and a loss of one's own is minimised with the parts that `voge.fit` is made of.
+same loop is driven by hand, and a loss of one's own is minimized with the parts that `voge.fit` is made of.
 """
 
 import sys
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from voge.optimize import Optimizer, Rate, Variable
 
 import voge
-from voge import losses, regularisers
+from voge import losses, regularizers
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
 from voge.fitting.evaluate import score, summary
@@ -22,7 +23,6 @@ from voge.fitting.settings import Coarse
 from voge.fitting.starts import sphere
 from voge.fitting.targets import Sweep
 from voge.io.ellipsoids import save_ellipsoids
-from voge.optimise import Optimiser, Rate, Variable
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 
@@ -65,20 +65,20 @@ for step in fitting.steps():
 base = sphere(162, radius=0.8).ellipsoids
 rates = {"means": 5e-3, "log_scales": 5e-3, "quats": 5e-3, "raw_density": 1e-2, "raw_colors": 5e-2}
 variables = {name: Variable(value, Rate(value=rates[name])) for name, value in ellipsoid_variables(base).items()}
-optimiser = Optimiser(variables, steps=100)
+optimizer = Optimizer(variables, steps=100)
 
 
 def loss(step: int) -> dict[str, torch.Tensor]:
     """The IoU of three silhouettes, and flat ellipsoids."""
-    ellipsoids = to_ellipsoids(optimiser.values, base)
-    views = torch.randperm(len(capture), generator=optimiser.generator)[:3]
+    ellipsoids = to_ellipsoids(optimizer.values, base)
+    views = torch.randperm(len(capture), generator=optimizer.generator)[:3]
     rendered = voge.render(ellipsoids, capture.cameras[views])
     return {
         "silhouette": losses.soft_iou(rendered.alpha, capture.masks[views]),
-        "flatness": 0.01 * regularisers.flatness(ellipsoids),
+        "flatness": 0.01 * regularizers.flatness(ellipsoids),
     }
 
 
-for step in optimiser.run(loss):
+for step in optimizer.run(loss):
     if step.number % 50 == 0:
         print(step.number, {name: round(value, 4) for name, value in step.values().items()})

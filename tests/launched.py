@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import sys
 
-# Beside what commands import, what the first optimiser, picture and graph of neighbours do.
+# Beside what commands import, what the first optimizer, picture and graph of neighbors do.
 PRELOADED = [
     "torch._dynamo",
     "scipy.spatial",

@@ -156,7 +156,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "faces.off": ("OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "announces 2 faces"),
     "header.off": ("OFF\nthree one 0\n0 0 0\n", "OFF"),
     "flat.off": (OFF.replace("0 1 0", "2 0 0"), "has an area"),
-    "colours.off": ("COFF\n3 1 0\n0 0 0 1 1 1 1\n1 0 0\n0 1 0 1 1 1 1\n3 0 1 2\n", "a vertex has no colour"),
+    "colors.off": ("COFF\n3 1 0\n0 0 0 1 1 1 1\n1 0 0\n0 1 0 1 1 1 1\n3 0 1 2\n", "a vertex has no color"),
     # STL.
     "cut.stl": (stl(10, 2), "announces 10 triangles but has 2"),
     "huge.stl": (stl(2**31, 0), "announces"),

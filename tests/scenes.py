@@ -65,7 +65,7 @@ def cameras(
     model: str = "pinhole",
     azimuth: float = 0.0,
 ) -> voge.Cameras:
-    """Views from distance 3, with an off-centre principal point, unequal focal lengths and skew."""
+    """Views from distance 3, with an off-center principal point, unequal focal lengths and skew."""
     azimuths = azimuth + torch.arange(views, dtype=torch.float64) * 100
     viewmats = voge.orbit(
         azimuths, 15.0 * (azimuth != 0), torch.tensor(3.0, dtype=torch.float64), theta=10.0 * (azimuth != 0)
@@ -76,7 +76,7 @@ def cameras(
     return voge.Cameras(viewmats.to(dtype), Ks.to(dtype), width, height, voge.CameraModel(model))
 
 
-def centred_camera(size: int = 33, dtype: torch.dtype = torch.float64) -> voge.Cameras:
+def centered_camera(size: int = 33, dtype: torch.dtype = torch.float64) -> voge.Cameras:
     """A camera at (0, 0, 3) whose middle pixel looks through the origin."""
     viewmats = voge.orbit(0.0, 0.0, torch.tensor(3.0, dtype=torch.float64))[None].to(dtype)
     return voge.Cameras(viewmats, voge.intrinsics(size, size, fov=50.0)[None].to(dtype), size, size)

@@ -38,7 +38,7 @@ def test_the_cube_is_the_surface_of_the_lattice():
     lattice = torch.cartesian_prod(grid, grid, grid)
     made = scenes.cube(n)
     assert torch.equal(made.means, lattice[(lattice.abs() == 1).any(-1)])
-    # Midway to the neighbour the density has fallen to a half.
+    # Midway to the neighbor the density has fallen to a half.
     half = torch.exp(-0.5 * (1 / n / made.scales[0, 0]) ** 2)
     assert half.item() == pytest.approx(0.5, abs=1e-6)
     assert scenes.cube(n, width=2).scales[0, 0] == pytest.approx(2 * made.scales[0, 0].item())
@@ -248,7 +248,7 @@ def test_gsplat_gets_the_same_scene(gsplat, peer):
     e, c = scene.ellipsoids, scene.cameras
     for mine, theirs in [(e.means, means), (e.quats, quats), (e.scales, scales), (e.features, colors)]:
         assert torch.equal(mine, theirs)
-    # One ellipsoid's opacity through its centre is the share of light that ours stops there.
+    # One ellipsoid's opacity through its center is the share of light that ours stops there.
     assert torch.allclose(opacities, 1 - torch.exp(-e.density))
     assert torch.equal(viewmats, c.viewmats)
     assert torch.equal(Ks, c.Ks)

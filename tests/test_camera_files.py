@@ -42,11 +42,11 @@ CANNOT = {
     "json": set(),
     "pose": set(),
 }
-SCALE = {"bop": 1000.0}  # metres to millimetres
+SCALE = {"bop": 1000.0}  # meters to millimeters
 
 
 def make_views(lens="pinhole", count=3, units="m"):
-    """Wide and tall pictures, principal points off the middle, fx != fy; metres."""
+    """Wide and tall pictures, principal points off the middle, fx != fy; meters."""
     model, numbers = LENSES[lens]
     views = []
     for i in range(count):
@@ -352,7 +352,7 @@ def gt(object_id, t=(0, 0, 800), R=TURN):
     return {"cam_R_m2c": R, "cam_t_m2c": list(t), "obj_id": object_id}
 
 
-def test_bop_objects_are_seen_in_millimetres(tmp_path):
+def test_bop_objects_are_seen_in_millimeters(tmp_path):
     write_bop(tmp_path / "000002", poses={"3": [gt(5)]})
     (tmp_path / "000002" / "rgb").mkdir()
     (tmp_path / "000002" / "mask_visib").mkdir()
@@ -386,7 +386,7 @@ def test_bop_objects_round_trip(tmp_path):
 
 
 def test_bop_needs_units(tmp_path):
-    with pytest.raises(DataError, match="BOP holds millimetres, and the units of the cameras are unknown"):
+    with pytest.raises(DataError, match="BOP holds millimeters, and the units of the cameras are unknown"):
         save_cameras(tmp_path / "out", make_views(units="unknown"), "bop")
 
 
@@ -444,7 +444,7 @@ def test_pytorch3d_multiplies_rows(tmp_path):
 def project_as_pascal3d(points, azimuth, elevation, theta, distance, principal, focal=1.0, viewport=3000.0):
     """The annotation's own projection, written out from its toolbox' formulas; points (P, 3), z up.
 
-    C = d (cos e sin a, -cos e cos a, sin e)                     centre of the camera
+    C = d (cos e sin a, -cos e cos a, sin e)                     center of the camera
     R = Rx(-(pi/2 - e)) Rz(-a)                                   x right, y up, z backward
     P = [f 0 0; 0 f 0; 0 0 -1] [R, -R C],  f = focal * viewport
     (x, y) = P X divided by its third row, turned by theta, y flipped, plus the principal point
@@ -534,7 +534,7 @@ def test_matrices_need_a_convention_and_a_direction_from_file_or_caller(tmp_path
     assert (view.name, view.width, view.height) == ("0000", 6, 4)
 
 
-def test_pixel_centres_at_whole_numbers_are_moved(tmp_path):
+def test_pixel_centers_at_whole_numbers_are_moved(tmp_path):
     document = {"K": np.eye(3).tolist(), "matrix": np.eye(4).tolist(), "width": 4, "height": 4}
     stated = {"convention": "opencv", "direction": "world_to_camera", "pixel_center": 0}
     (view,) = load_cameras(write_json(tmp_path / "m.json", {**document, **stated}))

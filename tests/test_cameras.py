@@ -18,13 +18,13 @@ def test_the_camera_frame_is_x_right_y_down_z_forward():
     assert depth[0].tolist() == [5, 5]
 
 
-def test_the_centre_of_pixel_zero_is_a_half():
+def test_the_center_of_pixel_zero_is_a_half():
     c = voge.Cameras(torch.eye(4)[None], torch.tensor([[[1.0, 0, 0.5], [0, 1, 0.5], [0, 0, 1]]]), 2, 2)
     assert c.rays().directions[0, 0, 0].tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize("model", ["pinhole", "orthographic"])  # the others: test_lenses.py
-def test_points_on_a_pixels_ray_project_to_its_centre(model):
+def test_points_on_a_pixels_ray_project_to_its_center(model):
     g = torch.Generator().manual_seed(0)
     viewmats = voge.orbit(torch.tensor([10.0, 130.0], dtype=torch.float64), -20.0, 4.0, theta=33.0)
     Ks = torch.tensor([[30.0, 2.0, 11.0], [0, 25.0, 7.0], [0, 0, 1]]).expand(2, 3, 3)
@@ -40,16 +40,16 @@ def test_points_on_a_pixels_ray_project_to_its_centre(model):
 
 
 def test_orbits_start_at_plus_z_and_turn_towards_plus_x_and_plus_y():
-    def centre(azimuth: float, elevation: float, up: str = "y") -> list[float]:
+    def center(azimuth: float, elevation: float, up: str = "y") -> list[float]:
         K = torch.eye(3)[None]
         return voge.Cameras(voge.orbit(azimuth, elevation, 2.0, up=up)[None], K, 1, 1).centers[0].tolist()
 
-    assert centre(0, 0) == pytest.approx([0, 0, 2])
-    assert centre(90, 0) == pytest.approx([2, 0, 0], abs=1e-6)
-    assert centre(0, 90) == pytest.approx([0, 2, 0], abs=1e-6)
-    assert centre(0, 0, "z") == pytest.approx([0, -2, 0])
-    assert centre(90, 0, "z") == pytest.approx([2, 0, 0], abs=1e-6)
-    assert centre(0, 90, "z") == pytest.approx([0, 0, 2], abs=1e-6)
+    assert center(0, 0) == pytest.approx([0, 0, 2])
+    assert center(90, 0) == pytest.approx([2, 0, 0], abs=1e-6)
+    assert center(0, 90) == pytest.approx([0, 2, 0], abs=1e-6)
+    assert center(0, 0, "z") == pytest.approx([0, -2, 0])
+    assert center(90, 0, "z") == pytest.approx([2, 0, 0], abs=1e-6)
+    assert center(0, 90, "z") == pytest.approx([0, 0, 2], abs=1e-6)
 
 
 def test_orbits_are_rotations_that_look_at_the_target_with_up_upwards():
@@ -80,7 +80,7 @@ def test_look_at_agrees_with_orbit_and_survives_the_poles():
     torch.testing.assert_close(torch.linalg.det(pole[:3, :3]), torch.tensor(1.0))
 
 
-def test_centres_and_forwards_come_from_the_pose():
+def test_centers_and_forwards_come_from_the_pose():
     c = voge.Cameras(voge.orbit(40.0, 25.0, 3.0, at=(1.0, 0, 0))[None], torch.eye(3)[None], 1, 1)
     torch.testing.assert_close(c.centers + 3 * c.forwards, torch.tensor([[1.0, 0, 0]]))
 

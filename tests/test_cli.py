@@ -29,7 +29,7 @@ SMALL = ["--size", "20x16"]
 
 @pytest.fixture(scope="session")
 def teapot_file(tmp_path_factory):
-    """A coloured mesh of 137 vertices."""
+    """A colored mesh of 137 vertices."""
     vertices, faces, colors = teapot(2)
     path = tmp_path_factory.mktemp("models") / "pot.ply"
     trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False).export(path)
@@ -37,9 +37,9 @@ def teapot_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def grey_file(teapot_file):
-    """The same mesh without colours."""
-    path = os.path.join(os.path.dirname(teapot_file), "grey.off")
+def gray_file(teapot_file):
+    """The same mesh without colors."""
+    path = os.path.join(os.path.dirname(teapot_file), "gray.off")
     vertices, faces, _ = teapot(2)
     trimesh.Trimesh(vertices, faces, process=False).export(path)
     return path
@@ -86,7 +86,7 @@ def test_convert_by_every_method(teapot_file, method, count, record):
 
 def test_convert_points_by_the_papers_converter(folder):
     np.save("cloud.npy", np.random.default_rng(0).normal(size=(30, 3)))
-    run("convert", "cloud.npy", "--method", "vertex", "--coverage", "0.4", "--neighbours", "5")
+    run("convert", "cloud.npy", "--method", "vertex", "--coverage", "0.4", "--neighbors", "5")
     assert load_ellipsoids("cloud.safetensors").metadata["method"] == "isotropic"
 
 
@@ -189,20 +189,20 @@ def test_render_background(teapot_file, background, corner):
     assert frame[0, 0].tolist() == (corner or [255] * 3)
 
 
-def test_render_several_models_is_one_scene(teapot_file, grey_file):
+def test_render_several_models_is_one_scene(teapot_file, gray_file):
     run("convert", teapot_file, "--normalize")
-    result = run("render", "pot.safetensors", grey_file, *SMALL, "--json")
+    result = run("render", "pot.safetensors", gray_file, *SMALL, "--json")
     document = json.loads(result.stdout)
     assert document["ellipsoids"] == 2 * 137
-    assert f"without colours, so shown in grey: {grey_file}\n" in result.stderr
+    assert f"without colors, so shown in gray: {gray_file}\n" in result.stderr
 
 
-def test_render_without_colors_is_shaded_by_normals(grey_file):
-    result = run("render", grey_file, *SMALL)
-    assert f"without colours, so shown in grey and shaded by their normals: {grey_file}\n" in result.stderr
-    grey = picture("grey_render/rgb/0000.png").astype(int)
-    assert np.ptp(grey, axis=2).max() == 0
-    inside = grey[..., 0][grey[..., 0] < 250]
+def test_render_without_colors_is_shaded_by_normals(gray_file):
+    result = run("render", gray_file, *SMALL)
+    assert f"without colors, so shown in gray and shaded by their normals: {gray_file}\n" in result.stderr
+    gray = picture("gray_render/rgb/0000.png").astype(int)
+    assert np.ptp(gray, axis=2).max() == 0
+    inside = gray[..., 0][gray[..., 0] < 250]
     assert inside.std() > 5
 
 
@@ -350,7 +350,7 @@ def test_code_3_for_a_model_without_what_an_output_needs(folder, teapot_file):
     run("convert", teapot_file)
     made = load_ellipsoids("pot.safetensors")
     save_ellipsoids("many.npz", replace(made, features=made.means.repeat(1, 2), extra={}))
-    assert refuse(3, "render", "many.npz").startswith("many.npz: has 6 features, which are no colours")
+    assert refuse(3, "render", "many.npz").startswith("many.npz: has 6 features, which are no colors")
     assert refuse(3, "render", "many.npz", "--outputs", "normal").startswith("many.npz: has no normals")
     run("render", "many.npz", "--outputs", "alpha", *SMALL)
 

@@ -58,7 +58,7 @@ def test_distances_to_a_model_and_warnings():
     assert lines[-1].startswith("object diameter 7.688")
     run("cameras", "transforms.json", "--units", "m", "--to", "bop", "-o", "scene")
     warned = run("cameras", "scene", "--model", "pot.ply").stderr
-    assert warned.startswith("warning: the object seems to be in metres and the cameras in millimetres: ")
+    assert warned.startswith("warning: the object seems to be in meters and the cameras in millimeters: ")
     assert len(warned.splitlines()) == 1
 
 

@@ -139,7 +139,7 @@ def test_a_second_load_does_not_see_the_first(tmp_path):
         ("light.ambient=2", "ambient must lie between 0 and 1, got 2.0"),
         ("light.position=[1,2]", "position must have 3 numbers, got [1.0, 2.0]"),
         ("convert.coverage=1", "coverage must lie between 0 and 1, got 1.0"),
-        ("convert.neighbours=2", "neighbours must be at least 3, got 2"),
+        ("convert.neighbors=2", "neighbors must be at least 3, got 2"),
         ("convert.kappa=-1", "kappa must be positive, got -1.0"),
     ],
 )

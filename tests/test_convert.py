@@ -43,7 +43,7 @@ def bumpy(seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def inner(rows: int = 7) -> int:
-    """A vertex of the lattice with six neighbours."""
+    """A vertex of the lattice with six neighbors."""
     return rows * (rows // 2) + rows // 2
 
 
@@ -188,7 +188,7 @@ def test_local_axes_are_right_handed_with_the_normal_last():
         assert (made.scales[:, 1] > made.scales[:, 2]).all()
 
 
-def test_colours_stay_with_their_vertices():
+def test_colors_stay_with_their_vertices():
     vertices, faces = bumpy()
     colors = torch.rand(len(vertices), 3, generator=torch.Generator().manual_seed(1))
     for method in ("hat", "vertex"):
@@ -207,9 +207,9 @@ def test_results_are_float32_and_say_how_they_were_made():
     assert made.dtype == torch.float32
     assert made.metadata == {"method": "hat", "kappa": "0.8", "optical_depth": "5", "flatness": "0.1"}
     assert from_mesh(*bumpy(), method="vertex").metadata == {"method": "vertex", "coverage": "0.5"}
-    points = from_points(sphere_points(50), neighbours=12).metadata
+    points = from_points(sphere_points(50), neighbors=12).metadata
     assert points == {
-        "method": "points", "kappa": "1.2", "optical_depth": "6", "flatness": "0.05", "neighbours": "12"
+        "method": "points", "kappa": "1.2", "optical_depth": "6", "flatness": "0.05", "neighbors": "12"
     }  # fmt: skip
 
 
@@ -261,11 +261,11 @@ def test_wrong_arguments_are_named(change, message):
 # ---- Points ----------------------------------------------------------------------------------
 
 
-def test_points_on_a_plane_lie_flat_in_it_with_the_area_of_their_neighbourhood():
+def test_points_on_a_plane_lie_flat_in_it_with_the_area_of_their_neighborhood():
     vertices, _ = lattice(rows=15)
-    made = from_points(vertices @ ROTATION.T, neighbours=18)
+    made = from_points(vertices @ ROTATION.T, neighbors=18)
     k, R = inner(15), ROTATION.float()
-    radius = 2 * 0.5  # 18 neighbours: the two rings of a triangular lattice, the farther ones at two edges
+    radius = 2 * 0.5  # 18 neighbors: the two rings of a triangular lattice, the farther ones at two edges
     area = math.pi * radius**2 / 19
     deviation = KAPPA["points"] * math.sqrt(area / (4 * math.sqrt(3)))
     covariance = R.T @ made.covariances[k] @ R
@@ -277,11 +277,11 @@ def test_points_on_a_plane_lie_flat_in_it_with_the_area_of_their_neighbourhood()
     torch.testing.assert_close((made.extra["normals"] @ R)[:, 2].abs(), torch.ones(len(made)))
 
 
-def test_a_point_stretches_with_its_neighbours_but_not_without_limit():
+def test_a_point_stretches_with_its_neighbors_but_not_without_limit():
     grid = torch.cartesian_prod(torch.arange(9.0), torch.arange(9.0))
     for narrow, expected in ((1.0, 1.0), (0.01, 1.6**2)):
         points = torch.cat([grid * torch.tensor([1, narrow]), torch.zeros(81, 1)], 1).double()
-        scales = from_points(points, neighbours=8).scales[40]
+        scales = from_points(points, neighbors=8).scales[40]
         assert (scales[0] / scales[1]).item() == pytest.approx(expected, rel=1e-3)
 
 
@@ -305,10 +305,10 @@ def test_two_separate_objects_both_look_outwards():
     assert ((found * ball.repeat(3, 1)).sum(1) > 0).all()
 
 
-def test_isotropic_points_reach_zeta_half_way_to_a_neighbour():
+def test_isotropic_points_reach_zeta_half_way_to_a_neighbor():
     grid = torch.cartesian_prod(*[torch.arange(3.0)] * 3)
-    made = from_points(grid, method="isotropic", neighbours=6, coverage=0.4)
-    middle = made.scales[13, 0].item()  # its six neighbours are at distance 1
+    made = from_points(grid, method="isotropic", neighbors=6, coverage=0.4)
+    middle = made.scales[13, 0].item()  # its six neighbors are at distance 1
     assert math.exp(-(0.5**2) / (2 * middle**2)) == pytest.approx(0.4)
     assert made.density.tolist() == [1] * 27
 
@@ -337,8 +337,8 @@ def test_wrong_points_are_named():
     ):
         with pytest.raises(ValueError, match=message):
             from_points(points)
-    with pytest.raises(ValueError, match="neighbours must be at least 3, got 2"):
-        from_points(sphere_points(9), neighbours=2)
+    with pytest.raises(ValueError, match="neighbors must be at least 3, got 2"):
+        from_points(sphere_points(9), neighbors=2)
 
 
 # ---- Fidelity, by the benchmark's own code ---------------------------------------------------
@@ -354,7 +354,7 @@ def measured(path: Path, size: int) -> Callable[[str], Any]:
     bench = importlib.util.module_from_spec(spec)
     sys.modules["fidelity"] = bench  # where dataclasses look their module up
     spec.loader.exec_module(bench)
-    mesh, cameras = bench.centred(bench.load_geometry(path)), bench.views(size)
+    mesh, cameras = bench.centered(bench.load_geometry(path)), bench.views(size)
     truth = bench.render_mesh(mesh, cameras, colors=bench.pattern)
     rows = {row.name: row for row in bench.method_rows(mesh, 8000)}
     return lambda name: bench.compare(rows[name], cameras, truth)
@@ -370,7 +370,7 @@ def known(name: str, size: int) -> Callable[[str], Any]:
     return measured(DATA / name, size)
 
 
-def test_a_ball_keeps_its_silhouette_and_colours(tmp_path):
+def test_a_ball_keeps_its_silhouette_and_colors(tmp_path):
     """Small enough for plain torch: 642 vertices, 64 x 64 pixels. Measured: IoU 0.991, 24.1 dB."""
     trimesh = pytest.importorskip("trimesh")
     trimesh.creation.icosphere(subdivisions=3).export(tmp_path / "ball.ply")

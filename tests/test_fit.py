@@ -1,4 +1,4 @@
-"""Fitting: shapes, colours and cameras from pictures, and that a fit stopped anywhere goes on bit by bit."""
+"""Fitting: shapes, colors and cameras from pictures, and that a fit stopped anywhere goes on bit by bit."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -8,6 +8,7 @@ import pytest
 import torch
 import trimesh
 from torch.utils._python_dispatch import TorchDispatchMode
+from voge.optimize import DivergedError, Rate
 
 import voge
 from voge import harmonics
@@ -24,7 +25,6 @@ from voge.fitting.starts import enclosed, sphere
 from voge.fitting.targets import Sweep
 from voge.imaging.pictures import take_pictures
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
-from voge.optimise import DivergedError, Rate
 from voge.pose.sampling import widened
 from voge.rigid import angle_between, cross_matrix, rotation
 
@@ -44,7 +44,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def egg():
-    """An egg with a coloured end, away from the origin."""
+    """An egg with a colored end, away from the origin."""
     mesh = trimesh.creation.icosphere(3)
     vertices = torch.from_numpy(np.array(mesh.vertices)) * torch.tensor([0.75, 0.4, 0.5]) + torch.tensor([0.1, 0.05, 0])
     colors = torch.where(vertices[:, :1] > 0.1, torch.tensor([[0.9, 0.2, 0.1]]), torch.tensor([[0.1, 0.4, 0.8]]))
@@ -91,8 +91,8 @@ def test_a_sphere_becomes_the_object(egg, capture):
     assert figures["psnr_object"] > 13  # measured 15.1, of 32 pixels most are at an edge
 
 
-def test_colours_alone_are_enough(egg):
-    """Without masks, over a grey that is not told."""
+def test_colors_alone_are_enough(egg):
+    """Without masks, over a gray that is not told."""
     photos = taken(egg, SWEEP.cameras(), masks=False, background=(0.6, 0.65, 0.6))
     middle, radius = enclosed([photos])
     fitted = voge.fit(photos, sphere(162, radius, middle), settings(background=Background.learned))
@@ -140,7 +140,7 @@ def test_a_surface_solves_the_system_of_its_mesh():
 
 @pytest.fixture(scope="module")
 def silk(egg):
-    """The egg in colours that depend on the direction of view: blue gives way to red towards either end."""
+    """The egg in colors that depend on the direction of view: blue gives way to red towards either end."""
     sh = torch.zeros(len(egg), 3, 3)
     sh[:, 2, 0], sh[:, 2, 2], sh[:, 0, 1] = 0.7, -0.7, 0.5
     return replace(egg, features=torch.full_like(egg.features, 0.5), extra={"sh": sh})
@@ -155,8 +155,8 @@ def shown(model, cameras, plan=None):
     return Capture(cameras, torch.stack([m["rgb"] for m in made]), torch.stack([m["alpha"] for m in made]))
 
 
-def test_colours_that_depend_on_the_view_are_fitted(silk, egg):
-    """Over the known shape: at 32 pixels the edges of a fitted one hide what colours do."""
+def test_colors_that_depend_on_the_view_are_fitted(silk, egg):
+    """Over the known shape: at 32 pixels the edges of a fitted one hide what colors do."""
     capture, held_out = (shown(silk, cameras) for cameras in (SWEEP.cameras(), SWEEP.random(4, seed=3)))
     start, quality = replace(egg, features=torch.full_like(egg.means, 0.5)), {}
     plan = {"steps": 60, "optimize": (Part.colors,), "filter": 0.0}
@@ -282,7 +282,7 @@ def test_a_focal_length_is_found_along_with_the_shape(pot):
     assert abs(ratio - 1) < 0.03  # measured 0.02; it stays at 0.1 where the size does not follow the focal length
 
 
-def test_what_is_not_optimised_stays(egg, capture):
+def test_what_is_not_optimized_stays(egg, capture):
     start = voge.Ellipsoids(egg.means, egg.scales, egg.quats, egg.density, torch.full_like(egg.means, 0.5))
     fitted = voge.fit(capture, start, settings(steps=5, optimize=(Part.colors,))).ellipsoids
     for name in ("means", "scales", "quats", "density"):

@@ -126,7 +126,7 @@ def test_masks_of_a_folder_are_those_of_the_alpha(scene, tmp_path):
     ).read_bytes()
 
 
-def test_pictures_without_masks_are_fitted_by_colours(scene, tmp_path):
+def test_pictures_without_masks_are_fitted_by_colors(scene, tmp_path):
     run(
         "fit", scene / "transforms.json", "--steps", 3, "--background", "learned", "-o", tmp_path / "run", *TINY,
         "use_masks=false",
@@ -158,7 +158,7 @@ def test_refined_cameras_are_written_for_the_full_pictures(scene, tmp_path):
         torch.testing.assert_close(new.K, old.K, atol=0.2, rtol=0)
 
 
-def test_colours_that_depend_on_the_view_are_saved_and_gone_on_with(scene, tmp_path):
+def test_colors_that_depend_on_the_view_are_saved_and_gone_on_with(scene, tmp_path):
     out, again = tmp_path / "run", tmp_path / "again"
     run("fit", scene / "transforms.json", "--sh-degree", 1, "--steps", 4, "-o", out, *TINY)
     first = load_ellipsoids(out / "ellipsoids.safetensors").extra["sh"]
@@ -173,7 +173,7 @@ def test_colours_that_depend_on_the_view_are_saved_and_gone_on_with(scene, tmp_p
     assert torch.equal(load_ellipsoids(again / "ellipsoids.safetensors").extra["sh"], harmonics.of_degree(first, 2))
 
 
-def test_a_start_in_millimetres_among_cameras_in_metres_is_named(scene, tmp_path):
+def test_a_start_in_millimeters_among_cameras_in_meters_is_named(scene, tmp_path):
     model = load_ellipsoids(scene / "model.safetensors")
     save_ellipsoids(tmp_path / "mm.safetensors", model.transform(torch.diag(torch.tensor([1000.0, 1000, 1000, 1]))))
     options = [option for option in TINY if option != "-q"]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import voge
 from voge import rigid
-from voge.gauss_newton import Iterate, LeastSquares, differences, minimise, minimise_many
+from voge.gauss_newton import Iterate, LeastSquares, differences, minimize, minimize_many
 from voge.similarity import axis_quat, check_similarity, similarity
 
 DOUBLE = torch.float64
@@ -26,7 +26,7 @@ def fit_curve(settings: LeastSquares, start: tuple[float, float] = (0.5, 0.1), b
     y = y.clone()
     y[:broken] += 5
     return list(
-        minimise(
+        minimize(
             torch.tensor(start, dtype=DOUBLE),
             residuals=lambda p: p[0] * torch.exp(-p[1] * x) - y,
             retract=lambda p, step: p + step,
@@ -56,7 +56,7 @@ def test_robust_squares_disregard_outliers():
 
 def test_an_unknown_that_moves_nothing_stays():
     iterates = list(
-        minimise(
+        minimize(
             torch.tensor([1.0, 7.0], dtype=DOUBLE),
             residuals=lambda p: p[:1] - 3,
             retract=lambda p, step: p + step,
@@ -68,7 +68,7 @@ def test_an_unknown_that_moves_nothing_stays():
 
 def test_no_coordinate_goes_beyond_its_limit():
     first, second = list(
-        minimise(
+        minimize(
             torch.zeros(2, dtype=DOUBLE),
             residuals=lambda p: p - torch.tensor([10.0, 5.0], dtype=DOUBLE),
             retract=lambda p, step: p + step,
@@ -85,7 +85,7 @@ def test_a_trial_that_is_not_finite_is_rejected():
         return torch.log(p)  # of a full step from 4 there is none: it goes below 0
 
     iterates = list(
-        minimise(
+        minimize(
             torch.tensor([4.0], dtype=DOUBLE),
             residuals=residuals,
             retract=lambda p, step: p + step,
@@ -99,7 +99,7 @@ def test_a_trial_that_is_not_finite_is_rejected():
 def test_a_start_that_is_not_finite_is_refused():
     with pytest.raises(FloatingPointError, match="residuals must be finite"):
         next(
-            minimise(
+            minimize(
                 torch.zeros(1, dtype=DOUBLE),
                 residuals=lambda p: p / 0,
                 retract=lambda p, step: p + step,
@@ -117,7 +117,7 @@ def test_a_given_jacobian_replaces_differences():
         decay = torch.exp(-p[1] * x)
         return torch.stack([decay, -p[0] * x * decay], 1)
 
-    *_, last = minimise(
+    *_, last = minimize(
         torch.tensor([0.5, 0.1], dtype=DOUBLE),
         residuals=lambda p: p[0] * torch.exp(-p[1] * x) - y,
         retract=lambda p, step: p + step,
@@ -145,7 +145,7 @@ def test_differences_are_the_jacobian():
 def test_many_starts_end_where_each_would_alone():
     x, y = line_points()
     starts = torch.tensor([[0.5, 0.1], [-3.0, 4.0], [1.0, 1.0]], dtype=DOUBLE)
-    states, costs = minimise_many(
+    states, costs = minimize_many(
         starts,
         residuals=lambda p: p[:, :1] * torch.exp(-p[:, 1:] * x) - y,
         retract=torch.add,
@@ -157,7 +157,7 @@ def test_many_starts_end_where_each_would_alone():
 
 
 def test_of_many_starts_one_that_is_not_finite_leaves_the_others_alone():
-    states, costs = minimise_many(
+    states, costs = minimize_many(
         torch.tensor([[-1.0], [4.0]], dtype=DOUBLE),
         residuals=torch.log,
         retract=torch.add,
@@ -179,7 +179,7 @@ def test_no_increment_changes_nothing():
     torch.testing.assert_close(moved, pose())
 
 
-def test_turning_and_scaling_leave_the_centre_where_it_is():
+def test_turning_and_scaling_leave_the_center_where_it_is():
     center = torch.tensor([0.4, -0.2, 0.7], dtype=DOUBLE)
     increment = torch.tensor([0, 0, 0, 0.3, -0.5, 0.9, 0.2], dtype=DOUBLE)
     moved = rigid.move(pose(), increment, center)

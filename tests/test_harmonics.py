@@ -1,4 +1,4 @@
-"""View-dependent colours: the functions themselves, their order and signs, and what turning an object does."""
+"""View-dependent colors: the functions themselves, their order and signs, and what turning an object does."""
 
 import math
 from dataclasses import replace
@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 from scipy.special import sph_harm_y
+from voge.regularizers import feature_agreement, nearest_neighbors
 
 import voge
 from voge import harmonics
-from voge.regularisers import feature_agreement, nearest_neighbours
 
 DOUBLE = torch.float64
 
@@ -70,7 +70,7 @@ def test_the_basis_is_orthonormal_over_the_sphere():
     torch.testing.assert_close(gram, torch.eye(15, dtype=DOUBLE), rtol=0, atol=0.03)  # 3 / sqrt(200,000) x 4
 
 
-def test_colours_are_those_of_3dgs_written_out():
+def test_colors_are_those_of_3dgs_written_out():
     """The constants and signs of its published code, for the first terms of each degree."""
     x, y, z = (v[:, None] for v in directions().unbind(1))
     sh = coefficients()
@@ -92,7 +92,7 @@ def test_colours_are_those_of_3dgs_written_out():
     assert pytest.approx(0.28209479177387814) == harmonics.Y00
 
 
-def test_no_colour_is_below_zero_and_degree_0_keeps_the_features():
+def test_no_color_is_below_zero_and_degree_0_keeps_the_features():
     features = torch.tensor([[-1.0, 0.2, 1.5]])
     colors = harmonics.evaluate(features, torch.zeros(1, 0, 3), torch.ones(1, 3))
     assert colors[0].tolist() == pytest.approx([0, 0.2, 1.5])
@@ -120,12 +120,12 @@ def test_a_camera_sees_along_its_lines_of_sight():
         assert torch.autograd.gradcheck(lambda v, camera=camera: colors(v, camera), viewmats)
 
 
-def test_neighbours_agree_in_the_mean_over_all_directions():
+def test_neighbors_agree_in_the_mean_over_all_directions():
     made = a_set(2)
-    neighbours = nearest_neighbours(made.means, 4)
+    neighbors = nearest_neighbors(made.means, 4)
     shown = [made.features + (harmonics.basis(d, 2)[:, None] * made.extra["sh"]).sum(1) for d in directions(4000)]
-    each = [feature_agreement(replace(made, features=colors, extra={}), neighbours) for colors in shown]
-    torch.testing.assert_close(feature_agreement(made, neighbours), torch.stack(each).mean(), rtol=0.05, atol=0)
+    each = [feature_agreement(replace(made, features=colors, extra={}), neighbors) for colors in shown]
+    torch.testing.assert_close(feature_agreement(made, neighbors), torch.stack(each).mean(), rtol=0.05, atol=0)
 
 
 def test_coefficients_of_another_degree_show_the_same_where_they_can():
@@ -136,7 +136,7 @@ def test_coefficients_of_another_degree_show_the_same_where_they_can():
 
 
 @pytest.mark.parametrize("degree", [1, 2, 3])
-def test_a_moved_object_shows_a_moved_camera_the_same_colours(degree):
+def test_a_moved_object_shows_a_moved_camera_the_same_colors(degree):
     made, matrix, camera = a_set(degree), similarity(), torch.tensor([0.5, 8.0, -3], dtype=DOUBLE)
     moved = made.transform(matrix)
     expected = seen(made, camera)

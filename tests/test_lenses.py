@@ -31,7 +31,7 @@ def lens_cameras(name, width=20, height=12, views=2):
     return voge.Cameras(viewmats, K.expand(views, 3, 3), width, height, model, row(*numbers).expand(views, -1))
 
 
-def pixel_centres(width, height, views):
+def pixel_centers(width, height, views):
     v, u = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     return torch.stack([u, v], -1).reshape(1, -1, 2).double().expand(views, -1, 2)
 
@@ -59,14 +59,14 @@ def test_the_fisheye_shows_angles_as_distances():
 
 @pytest.mark.parametrize("name", LENSES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
-def test_points_on_a_pixels_ray_project_to_its_centre(name, dtype, tolerance):
+def test_points_on_a_pixels_ray_project_to_its_center(name, dtype, tolerance):
     cameras = lens_cameras(name).to(dtype)
     rays = cameras.rays()
     points = rays.origins + 1.7 * rays.directions
-    expected = pixel_centres(20, 12, 2)
+    expected = pixel_centers(20, 12, 2)
     found = torch.stack([cameras[i].project(points[i].reshape(-1, 3))[0][0] for i in range(2)])
     assert cameras.invertible(expected.to(dtype)).all()
-    assert (found - expected).abs().max() < tolerance * 20  # pixels: 20 pixels are about the normalised plane's 1
+    assert (found - expected).abs().max() < tolerance * 20  # pixels: 20 pixels are about the normalized plane's 1
 
 
 @pytest.mark.parametrize("name", LENSES)
@@ -113,10 +113,10 @@ def test_a_fisheye_sees_behind_itself():
     assert directions[0, 0].tolist() == pytest.approx([math.sin(2.5), 0, math.cos(2.5)])
 
 
-def test_rays_through_the_pixel_centres_are_the_rays():
+def test_rays_through_the_pixel_centers_are_the_rays():
     for name in LENSES:
         cameras = lens_cameras(name)
-        through = cameras.rays_through(pixel_centres(20, 12, 2)).directions
+        through = cameras.rays_through(pixel_centers(20, 12, 2)).directions
         torch.testing.assert_close(through.reshape(2, 12, 20, 3), cameras.rays().directions)
 
 

@@ -1,4 +1,4 @@
-"""Losses between pictures, and regularisers of ellipsoids and meshes: known values and gradients."""
+"""Losses between pictures, and regularizers of ellipsoids and meshes: known values and gradients."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 import trimesh
 
 from voge import Ellipsoids, losses
-from voge import regularisers as terms
+from voge import regularizers as terms
 from voge.convert import from_mesh
 
 
@@ -28,15 +28,15 @@ def ball(level=3, **options):
 
 
 ON_SETS = ["flatness", "roundness", "opacity_entropy"]
-ON_NEIGHBOURS = [
+ON_NEIGHBORS = [
     "overlap", "tangency", "agreement", "size_agreement", "spacing_agreement", "laplacian", "feature_agreement",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*ON_SETS, *ON_NEIGHBOURS])
-def test_gradients_of_regularisers_are_right(name):
+@pytest.mark.parametrize("name", [*ON_SETS, *ON_NEIGHBORS])
+def test_gradients_of_regularizers_are_right(name):
     base = random_set()
-    beside = [terms.nearest_neighbours(base.means, 4)] if name in ON_NEIGHBOURS else []
+    beside = [terms.nearest_neighbors(base.means, 4)] if name in ON_NEIGHBORS else []
 
     def value(means, scales, quats, density, features):
         return getattr(terms, name)(Ellipsoids(means, scales, quats, density, features), *beside)
@@ -46,10 +46,10 @@ def test_gradients_of_regularisers_are_right(name):
     assert torch.autograd.gradcheck(value, inputs)
 
 
-@pytest.mark.parametrize("name", [n for n in ON_NEIGHBOURS if n != "feature_agreement"])
-def test_regularisers_know_no_unit_and_no_frame(name):
+@pytest.mark.parametrize("name", [n for n in ON_NEIGHBORS if n != "feature_agreement"])
+def test_regularizers_know_no_unit_and_no_frame(name):
     base = random_set()
-    beside = terms.nearest_neighbours(base.means, 4)
+    beside = terms.nearest_neighbors(base.means, 4)
     matrix = torch.eye(4, dtype=torch.float64)
     matrix[:3, :3] = 7 * torch.linalg.qr(torch.rand(3, 3, generator=torch.Generator().manual_seed(2)).double())[0]
     matrix[:3, :3] *= torch.linalg.det(matrix[:3, :3]).sign()
@@ -66,19 +66,19 @@ def test_overlap_is_the_cosine_of_gaussians_by_quadrature():
         offset = grid - pair.means[i]
         values.append((-0.5 * (offset @ torch.linalg.inv(pair.covariances[i]) * offset).sum(1)).exp())
     cosine = (values[0] * values[1]).sum() / (values[0].square().sum() * values[1].square().sum()).sqrt()
-    neighbours = torch.tensor([[1], [0]])
+    neighbors = torch.tensor([[1], [0]])
     # huber(x, delta=2) * 2 is x^2 for |x| < 2
     target = float(cosine.log()) + 1.5
-    assert float(terms.overlap(pair, neighbours, target)) == pytest.approx(1.5**2, rel=1e-3)
+    assert float(terms.overlap(pair, neighbors, target)) == pytest.approx(1.5**2, rel=1e-3)
 
 
-def test_neighbours_of_a_regular_surface_overlap_as_hats_do():
+def test_neighbors_of_a_regular_surface_overlap_as_hats_do():
     kappa = 0.9
     made, _, _ = ball(3, kappa=kappa)
-    neighbours = terms.nearest_neighbours(made.means, 6)
-    on_target = terms.overlap(made, neighbours, -2 / kappa**2)
+    neighbors = terms.nearest_neighbors(made.means, 6)
+    on_target = terms.overlap(made, neighbors, -2 / kappa**2)
     assert on_target < 0.6  # the icosphere's triangles are not regular; measured 0.33
-    assert on_target < terms.overlap(made, neighbours, -2 / kappa**2 + 1.5)
+    assert on_target < terms.overlap(made, neighbors, -2 / kappa**2 + 1.5)
 
 
 def test_a_smooth_shell_pleases_the_terms_and_a_rough_one_does_not():
@@ -91,16 +91,16 @@ def test_a_smooth_shell_pleases_the_terms_and_a_rough_one_does_not():
         made.density,
         torch.rand(made.means.shape, generator=g, dtype=torch.float64),
     )
-    beside, apart = (terms.nearest_neighbours(s.means, 6) for s in (made, rough))
-    for name in ON_NEIGHBOURS:
+    beside, apart = (terms.nearest_neighbors(s.means, 6) for s in (made, rough))
+    for name in ON_NEIGHBORS:
         smooth, rugged = getattr(terms, name)(made, beside), getattr(terms, name)(rough, apart)
         assert 2 * smooth < rugged, name
 
 
 def test_tangency_is_least_for_the_normal_of_the_local_plane():
-    """With centres fixed, the minimum over the axis is the smallest eigenvalue's share: local PCA."""
+    """With centers fixed, the minimum over the axis is the smallest eigenvalue's share: local PCA."""
     made, _, _ = ball(2)
-    beside = terms.nearest_neighbours(made.means, 6)
+    beside = terms.nearest_neighbors(made.means, 6)
     offset = made.means[beside] - made.means[:, None]
     values = torch.linalg.eigvalsh(offset.mT @ offset)
     least = (values[:, 0] / values.sum(1)).mean()
@@ -113,10 +113,10 @@ def test_shortest_axes_are_columns_of_the_rotations_whatever_the_quaternions_len
     torch.testing.assert_close(terms.shortest_axes(made), made.rotations[:, :, 1])
 
 
-def test_nearest_neighbours_leave_the_point_itself_out():
+def test_nearest_neighbors_leave_the_point_itself_out():
     points = torch.tensor([[0.0, 0, 0], [1, 0, 0], [3, 0, 0]])
-    assert terms.nearest_neighbours(points, 1)[:, 0].tolist() == [1, 0, 1]
-    assert terms.nearest_neighbours(points, 9).shape == (3, 2)
+    assert terms.nearest_neighbors(points, 1)[:, 0].tolist() == [1, 0, 1]
+    assert terms.nearest_neighbors(points, 9).shape == (3, 2)
 
 
 def test_entropy_of_opacity_is_one_at_a_half_and_none_at_the_ends():

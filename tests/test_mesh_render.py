@@ -1,4 +1,4 @@
-"""Pictures of meshes by ray casting: silhouettes, depths and colours with known answers."""
+"""Pictures of meshes by ray casting: silhouettes, depths and colors with known answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sphere() -> Mesh:
 
 
 def square(z: float = 0.0) -> Mesh:
-    """The unit square at height z, facing +z, coloured by (x, y, 0)."""
+    """The unit square at height z, facing +z, colored by (x, y, 0)."""
     corners = np.array([[0, 0, z], [1, 0, z], [1, 1, z], [0, 1, z]])
     return build_mesh(corners, np.array([[0, 1, 2], [0, 2, 3]]), corners * [1, 1, 0])
 
@@ -94,7 +94,7 @@ def test_coverage_of_a_pixel_is_the_share_of_its_samples():
 
 
 @embree
-def test_colours_are_interpolated_and_premultiplied():
+def test_colors_are_interpolated_and_premultiplied():
     cameras = from_above(16, 12, scale=8.0)
     found = render_mesh(square(), cameras)
     # The middle of the pixel in row 3 from the top, column 6: x = 2.5 / 8, y = 1 - 1.5 / 8.
@@ -106,7 +106,7 @@ def test_colours_are_interpolated_and_premultiplied():
 
 
 @embree
-def test_colours_may_be_any_function_of_the_point():
+def test_colors_may_be_any_function_of_the_point():
     def channels(points: Tensor) -> Tensor:
         assert points.dtype == torch.float64
         return torch.cat([points, points.norm(dim=1, keepdim=True)], 1)
@@ -178,7 +178,7 @@ def test_pictures_do_not_depend_on_the_bands_they_are_cast_in(monkeypatch):
 
 @embree
 def test_our_renderer_and_the_ray_caster_agree_on_where_things_are(backend):
-    """Off-centre principal point, wide picture: the two share nothing but the camera."""
+    """Off-center principal point, wide picture: the two share nothing but the camera."""
     vertices, faces = (torch.from_numpy(array) for array in (sphere().vertices, sphere().faces))
     K = voge.intrinsics(48, 32, focal=40.0)
     K[0, 2], K[1, 2] = 20.0, 19.0

@@ -1,4 +1,4 @@
-"""Reading meshes and points: formats, seams, colours, what is dropped, and one line for what cannot be read."""
+"""Reading meshes and points: formats, seams, colors, what is dropped, and one line for what cannot be read."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_every_format_gives_the_same_mesh(tmp_path, kind):
     assert (mesh.vertices.dtype, mesh.faces.dtype) == (np.float64, np.int64)
 
 
-def test_colours_of_coff_are_read(tmp_path):
+def test_colors_of_coff_are_read(tmp_path):
     rows = [
         f"{x} {y} {z} {r / 255} {g / 255} {b / 255} 1" for (x, y, z), (r, g, b) in zip(TETRAHEDRON, COLORS, strict=True)
     ]
@@ -79,7 +79,7 @@ def test_colours_of_coff_are_read(tmp_path):
     np.testing.assert_allclose(mesh.colors, COLORS / 255, atol=1e-6)
 
 
-def test_vertices_along_a_texture_seam_become_one_with_their_mean_colour(tmp_path):
+def test_vertices_along_a_texture_seam_become_one_with_their_mean_color(tmp_path):
     """Two triangles share the edge 1-2, which has other texture coordinates on either side: red and blue."""
     Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)).save(tmp_path / "two.png")
     write(tmp_path, "a.mtl", "newmtl m\nmap_Kd two.png\n")
@@ -100,7 +100,7 @@ def test_a_missing_texture_is_noted(tmp_path):
     mesh = mesh_of(write(tmp_path, "a.obj", f"mtllib a.mtl\n{corners}usemtl m\nf 1/1 2/2 3/3\n"))
     assert mesh.notes == (
         "the texture gone.png of a.mtl is not beside it",
-        "it has texture coordinates but no readable texture, so colours come from the materials",
+        "it has texture coordinates but no readable texture, so colors come from the materials",
     )
     assert mesh.colors is not None
     np.testing.assert_allclose(mesh.colors, [[0.2, 0.4, 0.6]] * 3, atol=1e-6)
@@ -117,8 +117,8 @@ def test_several_materials_make_one_mesh_that_shares_its_border(tmp_path):
 
 def test_texture_coordinates_run_upwards_and_repeat():
     image = np.arange(12.0).reshape(2, 3, 2)  # rows from the top
-    centres = np.array([[0.5 / 3, 0.75], [2.5 / 3, 0.25], [2.5 / 3 - 2, 0.25 + 5]])
-    np.testing.assert_allclose(sample_texture(image, centres), [image[0, 0], image[1, 2], image[1, 2]])
+    centers = np.array([[0.5 / 3, 0.75], [2.5 / 3, 0.25], [2.5 / 3 - 2, 0.25 + 5]])
+    np.testing.assert_allclose(sample_texture(image, centers), [image[0, 0], image[1, 2], image[1, 2]])
     between = sample_texture(image, np.array([[1 / 3, 0.75], [0.0, 0.75]]))
     np.testing.assert_allclose(between, [(image[0, 0] + image[0, 1]) / 2, (image[0, 0] + image[0, 2]) / 2])
 
@@ -206,7 +206,7 @@ def test_vertices_keep_the_order_of_the_file():
 # ---- Points ----------------------------------------------------------------------------------
 
 
-def test_a_ply_cloud_keeps_colours_and_normals(tmp_path):
+def test_a_ply_cloud_keeps_colors_and_normals(tmp_path):
     header = [
         "ply",
         "format ascii 1.0",
@@ -243,7 +243,7 @@ def test_a_binary_ply_cloud_is_read(tmp_path):
         ("1 2 3 255 0 51 0 0 1\n4 5 6 0 102 255 0 1 0\n", [[1, 0, 0.2], [0, 0.4, 1]], [[0, 0, 1], [0, 1, 0]]),
     ],
 )
-def test_text_points_may_have_colours_and_normals(tmp_path, text, colors, normals):
+def test_text_points_may_have_colors_and_normals(tmp_path, text, colors, normals):
     points = points_of(write(tmp_path, "a.xyz", text))
     assert points.points.tolist() == [[1, 2, 3], [4, 5, 6]]
     for found, expected in ((points.colors, colors), (points.normals, normals)):
@@ -264,7 +264,7 @@ def test_arrays_are_read(tmp_path):
     assert mesh_of(tmp_path / "c.npz").faces.tolist() == FACES.tolist()
 
 
-def test_points_that_are_not_finite_are_dropped_with_their_colours(tmp_path):
+def test_points_that_are_not_finite_are_dropped_with_their_colors(tmp_path):
     broken = np.array([[0, 0, 0], [np.nan, 0, 0], [1, 1, np.inf], [2, 2, 2]])
     np.savez(tmp_path / "a.npz", points=broken, colors=COLORS)
     points = points_of(tmp_path / "a.npz")
@@ -274,7 +274,7 @@ def test_points_that_are_not_finite_are_dropped_with_their_colours(tmp_path):
     assert points.dropped == {"points that are not finite": 2}
 
 
-def test_colours_scale_by_their_type():
+def test_colors_scale_by_their_type():
     assert unit_colors(np.array([[0, 255]], np.uint8)).tolist() == [[0, 1]]
     assert unit_colors(np.array([[0, 65535]], np.uint16)).tolist() == [[0, 1]]
     assert unit_colors(np.array([[0, 255.0]])).tolist() == [[0, 1]]

@@ -143,7 +143,7 @@ def test_bounds_hold():
     assert float(rigid.angle_between(body.pose, near)) == pytest.approx(10, abs=1e-6)
 
 
-def test_a_body_turns_about_its_own_centre():
+def test_a_body_turns_about_its_own_center():
     body = replace(box(), center=(0.5, 0.0, 0.0))
     turned = rigid.move(body.pose, torch.tensor([0, 0, 0, 0, 1.0, 0, 0], dtype=torch.float64), body.pivot)
     at = torch.tensor([0.5, 0, 0, 1], dtype=torch.float64)

@@ -89,7 +89,7 @@ def test_a_users_picture_is_the_target(scene, solved, tmp_path):
     scene.write_text(json.dumps(document))
     result = run("occlusion", scene, image, "-o", tmp_path / "out", "--json", *QUICK)
     found = json.loads(result.stdout)["objects"]["box"]
-    # Eight bits of colour leave a few thousandths.
+    # Eight bits of color leave a few thousandths.
     np.testing.assert_allclose(np.array(found["object_to_world"])[:3, 3], [0.5, 0, 1], atol=0.01)
     assert "position_error" not in found
 
@@ -133,7 +133,7 @@ def test_a_loss_that_is_not_finite_ends_with_code_4(scene, tmp_path, monkeypatch
     from voge.occlusion.gradient import GradientDescent
 
     monkeypatch.setattr(
-        GradientDescent, "_loss", lambda self, _step: {"picture": self.optimiser["increments"].sum() / 0}
+        GradientDescent, "_loss", lambda self, _step: {"picture": self.optimizer["increments"].sum() / 0}
     )
     line = refuse(ExitCode.diverged, "occlusion", scene, "-o", tmp_path / "out", "--method", "gradient")
     assert "not finite" in line

@@ -1,4 +1,4 @@
-"""What else than colours a picture holds: ids, features, kinds of depth, frames, colour spaces; and bounded memory."""
+"""What else than colors a picture holds: ids, features, kinds of depth, frames, color spaces; and bounded memory."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scenes import cameras, centred_camera, random_ellipsoids
+from scenes import cameras, centered_camera, random_ellipsoids
 
 from voge import CameraModel, Ellipsoids, harmonics, orbit, render, trace
 from voge.imaging import identity, pictures
@@ -141,11 +141,11 @@ def test_features_are_w_times_features_whatever_their_number(channels):
 def test_features_and_backgrounds_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="have no features"):
         take_pictures(wall(features=None), camera(), outputs=("features",))
-    with pytest.raises(ValueError, match=r"background must be a colour \(3,\) or a picture \(9, 9, 3\)"):
+    with pytest.raises(ValueError, match=r"background must be a color \(3,\) or a picture \(9, 9, 3\)"):
         take_pictures(wall(), camera(), background=torch.ones(3, 4, 3))
 
 
-# ---- Colours ---------------------------------------------------------------------------------
+# ---- Colors ---------------------------------------------------------------------------------
 
 
 def test_srgb_and_linear_are_inverse_and_match_the_standard():
@@ -168,7 +168,7 @@ def test_half_a_white_veil_over_black_depends_on_the_space_of_blending():
 
 
 @pytest.mark.parametrize("background", [(0.1, 0.5, 0.9), None])
-def test_what_hides_all_or_nothing_has_the_same_colour_in_both_spaces(background):
+def test_what_hides_all_or_nothing_has_the_same_color_in_both_spaces(background):
     for scene in (wall(), wall(density=torch.zeros(1))):
         stored, linear = (
             take_pictures(scene, camera(), background=background, color_space=space)["rgb"] for space in ColorSpace
@@ -182,7 +182,7 @@ def test_a_picture_behind_shows_through_pixel_by_pixel():
     assert torch.allclose(clear, behind)
 
 
-def test_colours_follow_the_direction_of_view():
+def test_colors_follow_the_direction_of_view():
     """A coefficient along +z shows from +z and the opposite from -z; it turns with its object."""
     sh = torch.zeros(1, 3, 3)
     sh[0, 1, 0] = 0.4  # degree 1, order 0, red
@@ -243,7 +243,7 @@ def test_touching_objects_are_one_volume():
 # ---- To look at ------------------------------------------------------------------------------
 
 
-def test_ids_have_colours_that_stay_and_differ():
+def test_ids_have_colors_that_stay_and_differ():
     ids = torch.tensor([[-1, 0, 1, 2]])
     shown = show_ids(ids)[0]
     assert shown[0].tolist() == [0, 0, 0]
@@ -256,7 +256,7 @@ def test_ids_have_colours_that_stay_and_differ():
 
 def test_a_palette_commutes_with_rendering():
     """Showing rendered features is rendering shown features: a linear map."""
-    scene, view = random_ellipsoids(30, channels=9), centred_camera(9)
+    scene, view = random_ellipsoids(30, channels=9), centered_camera(9)
     palette = FeaturePalette.of(scene.features)
     made = take_pictures(scene, view, outputs=("features", "alpha"))
     shown = palette.show(made["features"], made["alpha"])

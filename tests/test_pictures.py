@@ -9,7 +9,7 @@ import torch
 
 from voge import Cameras, Ellipsoids, intrinsics, orbit
 from voge.imaging.lighting import shade
-from voge.imaging.pictures import GREY, SEEN, Light, take_pictures
+from voge.imaging.pictures import GRAY, SEEN, Light, take_pictures
 from voge.imaging.previews import show_depth, show_normals
 from voge.placement import bounding_box, camera_distance, normalize, turn_upright
 
@@ -64,15 +64,15 @@ def test_background_shows_through_by_what_is_left_of_the_light():
     assert middle(made["alpha"]).item() == pytest.approx(0.5, abs=1e-3)
     assert middle(made["rgb"]).tolist() == pytest.approx([0.5, 0, 0.5], abs=1e-3)
     clear = take_pictures(veil, camera(), background=None)["rgb"]
-    assert middle(clear).tolist() == pytest.approx([1, 0, 0, 0.5], abs=1e-3)  # colours not multiplied by alpha
+    assert middle(clear).tolist() == pytest.approx([1, 0, 0, 0.5], abs=1e-3)  # colors not multiplied by alpha
     assert clear[0, 0].tolist() == [0, 0, 0, 0]
 
 
-def test_without_colors_it_is_grey_and_greys_are_spread():
+def test_without_colors_it_is_gray_and_grays_are_spread():
     plain = take_pictures(disc(features=None), camera())["rgb"]
-    assert middle(plain).tolist() == pytest.approx([GREY] * 3, abs=1e-4)
-    grey = take_pictures(disc(features=torch.tensor([[0.2]])), camera())["rgb"]
-    assert middle(grey).tolist() == pytest.approx([0.2] * 3, abs=1e-4)
+    assert middle(plain).tolist() == pytest.approx([GRAY] * 3, abs=1e-4)
+    gray = take_pictures(disc(features=torch.tensor([[0.2]])), camera())["rgb"]
+    assert middle(gray).tolist() == pytest.approx([0.2] * 3, abs=1e-4)
 
 
 def test_headlight_and_placed_light():
@@ -87,7 +87,7 @@ def test_headlight_and_placed_light():
 @pytest.mark.parametrize(
     ("changes", "arguments", "message"),
     [
-        ({"features": torch.ones(1, 5)}, {}, r"features must be colours .* got \(1, 5\)"),
+        ({"features": torch.ones(1, 5)}, {}, r"features must be colors .* got \(1, 5\)"),
         ({"extra": {}}, {"outputs": ("normal",)}, "have no normals"),
         ({"extra": {}}, {"light": Light(enabled=True)}, "have no normals"),
         ({}, {"outputs": ("rgb", "nrm")}, "outputs must be among rgb, alpha, depth, normal, id, features; got nrm"),

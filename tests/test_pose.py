@@ -101,7 +101,7 @@ def test_unknown_extractors_and_missing_packages_are_named():
         fixed("compact")
 
 
-def test_colours_are_means_of_cells():
+def test_colors_are_means_of_cells():
     picture = torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(fixed("rgb")(picture)[0, :, 1, 2], picture[0, :, 8:16, 16:24].mean((1, 2)))
 
@@ -189,7 +189,7 @@ def made_views(picture, note, framing, augmentation, numbers, seed=0):
     return make_views([part] * count, windows, framing, varied), cameras
 
 
-def labelled(width=300, height=200, focal=1100.0, **label):
+def labeled(width=300, height=200, focal=1100.0, **label):
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (height // 10, width // 10, 3), np.uint8)
     note = Annotation(category="car", width=width, height=height, box=(80, 50, 240, 150), azimuth=70.0, elevation=20.0,
@@ -199,7 +199,7 @@ def labelled(width=300, height=200, focal=1100.0, **label):
 
 @pytest.mark.parametrize("size", [0.5, 0.15])  # enlarged, and shrunk by 2 before it is kept
 def test_training_crops_without_variation_are_the_crops_of_estimation(size):
-    picture, note = labelled()
+    picture, note = labeled()
     framing = Framing(192, 128, focal=3000 * size)
     views, cameras = made_views(picture, note, framing, Augmentation(zoom=0, shift=0, color=0), [(0, 0)])
     crop = crop_annotated(picture, note, framing)
@@ -209,7 +209,7 @@ def test_training_crops_without_variation_are_the_crops_of_estimation(size):
 
 
 def test_a_varied_crop_shows_a_point_where_its_camera_does_mirrored_or_not():
-    picture, note = labelled()
+    picture, note = labeled()
     point = torch.tensor([[0.1, -0.2, 0.05]])
     where, _ = voge.Cameras(note.viewmat.float()[None], note.intrinsics.float()[None], 300, 200).project(point)
     column, row = where[0, 0].floor().int().tolist()
@@ -232,7 +232,7 @@ def test_a_varied_crop_shows_a_point_where_its_camera_does_mirrored_or_not():
 
 
 def test_patches_cover_what_they_were_asked_to_and_a_picture_varies_by_itself():
-    picture, note = labelled()
+    picture, note = labeled()
     framing, varying = Framing(192, 128, focal=1500.0), Augmentation(hide=0.6)
     numbers = [(number, 3) for number in range(12)]
     views, _ = made_views(picture, note, framing, varying, numbers)
@@ -255,7 +255,7 @@ def test_pictures_are_decoded_once_where_there_is_room_and_again_where_there_is_
     from voge.pose import reading
     from voge.pose.data import Item
 
-    pixels, note = labelled()
+    pixels, note = labeled()
     items = []
     for number in range(3):
         image = tmp_path / f"{number}.png"
@@ -468,7 +468,7 @@ def toy(tmp_path_factory):
     return folder, arguments
 
 
-def test_poses_are_learnt_end_to_end(toy):
+def test_poses_are_learned_end_to_end(toy):
     folder, _ = toy
     assert json.loads((folder / "run" / "metrics.json").read_text())["loss"] < 4
     document = json.loads(run("pose", "estimate", folder / "data", "--model", folder / "run", "-o", folder / "e",
@@ -594,7 +594,7 @@ def test_a_known_object_is_refined_without_training(tmp_path, features):
 
 
 def photo(folder):
-    """A coloured teapot and its ray-cast picture over noise; returns both files and the pose."""
+    """A colored teapot and its ray-cast picture over noise; returns both files and the pose."""
     pytest.importorskip("embreex")
     import trimesh
 

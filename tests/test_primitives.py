@@ -47,7 +47,7 @@ def test_about_as_many_ellipsoids_as_asked():
         assert 900 < len(primitive(shape, (1, 1, 1), count=1000)) < 1400
 
 
-def test_one_three_or_six_colours():
+def test_one_three_or_six_colors():
     red, green, blue = (1.0, 0, 0), (0.0, 1, 0), (0.0, 0, 1)
     assert side_colors([red]).tolist() == [list(red)] * 6
     assert side_colors([red, green, blue])[[0, 1, 4, 5]].tolist() == [list(red)] * 2 + [list(blue)] * 2

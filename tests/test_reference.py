@@ -66,7 +66,7 @@ def dense(weight: Tensor, index: Tensor, offsets: Tensor, count: int) -> Tensor:
 
 
 def test_ball_beside_the_ray():
-    """sigma 0.5, passed at a distance of 1: the density there is exp(-1 / (2 sigma^2)) of the centre's."""
+    """sigma 0.5, passed at a distance of 1: the density there is exp(-1 / (2 sigma^2)) of the center's."""
     one = torch.ones(3, dtype=torch.float64)
     depth, q, width = reference.intersect(
         torch.tensor([1.0, 0.0, 3.0]).double(), 0.5 * one, torch.tensor([1.0, 0, 0, 0]).double(), 0 * one,
@@ -388,7 +388,7 @@ EXTREMES: dict[str, Callable[[Ellipsoids], object]] = {
 def test_gradients_are_finite_for_extreme_ellipsoids(mode: Aggregation, dtype: torch.dtype, extreme: str):
     scene = random_ellipsoids(40, dtype=dtype)
     EXTREMES[extreme](scene)
-    # Through the centres, so that the thinnest are met, too.
+    # Through the centers, so that the thinnest are met, too.
     targets = scene.means + torch.tensor([0, 0, 10.0], dtype=dtype) if "behind" in extreme else scene.means
     origins = torch.tensor([0.05, 0.1, -4.0], dtype=dtype).expand(40, 3)
     inputs = leaves_of(scene, scene.features, origins, torch.nn.functional.normalize(targets - origins, dim=-1))

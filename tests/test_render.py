@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from scenes import HOSTILE, cameras, centred_camera, hostile_ellipsoids, random_ellipsoids, random_like
+from scenes import HOSTILE, cameras, centered_camera, hostile_ellipsoids, random_ellipsoids, random_like
 from torch import Tensor
 
 import voge
@@ -56,7 +56,7 @@ def test_one_ellipsoid_stops_one_minus_exp_minus_density(backend):
                 [[0.0, 0.0, 0.0]], [[0.1, 0.3, 0.7]], [[0.3, 0.1, -0.5, 0.8]], [density], [[1.0, 0.5, 0.0]],
             ))
         )  # fmt: skip
-        out = voge.render(e, centred_camera(), settings(backend))
+        out = voge.render(e, centered_camera(), settings(backend))
         expected = 1 - math.exp(-density)
         assert out.alpha[0, 16, 16].item() == pytest.approx(expected, abs=1e-12)
         assert out.image[0, 16, 16].tolist() == pytest.approx([expected, expected / 2, 0], abs=1e-12)
@@ -75,14 +75,14 @@ def test_an_orthographic_camera_sees_the_same_size_at_any_distance(backend):
 
 
 def test_what_lies_behind_the_camera_is_not_seen(backend):
-    out = voge.render(hostile_ellipsoids("behind"), centred_camera(), settings(backend))
+    out = voge.render(hostile_ellipsoids("behind"), centered_camera(), settings(backend))
     assert out.alpha.abs().max() == 0
 
 
 def test_near_and_far_cut_ellipsoids_by_their_depth(backend):
     e = random_ellipsoids(2)
     e = replace(e, means=torch.tensor([[0, 0, 1.0], [0, 0, -1.0]], dtype=torch.float64), scales=e.scales * 0 + 0.1)
-    c = centred_camera()
+    c = centered_camera()
     alpha = [voge.render(e[k : k + 1], c, settings(backend)).alpha for k in range(2)]
     torch.testing.assert_close(voge.render(e, c, settings(backend, near=3.0)).alpha, alpha[1])
     torch.testing.assert_close(voge.render(e, c, settings(backend, far=3.0)).alpha, alpha[0])
@@ -93,12 +93,12 @@ def test_touching_objects_swap_smoothly_where_sorted_alpha_jumps(backend):
     base = random_ellipsoids(2)
     e = replace(base, scales=base.scales * 0 + 0.2, density=base.density * 0 + 3, means=base.means * 0)
 
-    def colour(z: float, aggregation: str) -> float:
+    def color(z: float, aggregation: str) -> float:
         moved = replace(e, means=torch.tensor([[0, 0, 0], [0, 0, z]], dtype=torch.float64))
-        return voge.render(moved, centred_camera(1), settings(backend, aggregation)).image[0, 0, 0, 0].item()
+        return voge.render(moved, centered_camera(1), settings(backend, aggregation)).image[0, 0, 0, 0].item()
 
-    assert abs(colour(1e-4, "exact") - colour(-1e-4, "exact")) < 1e-3
-    assert abs(colour(1e-4, "sorted") - colour(-1e-4, "sorted")) > 0.1
+    assert abs(color(1e-4, "exact") - color(-1e-4, "exact")) < 1e-3
+    assert abs(color(1e-4, "sorted") - color(-1e-4, "sorted")) > 0.1
 
 
 # ---------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_hidden_ellipsoids_keep_their_gradient_in_float32(backend):
     e = voge.cat([front, hidden])
     gradients = {}
     for dtype in (torch.float64, torch.float32):
-        _, g = with_gradients(e.to(dtype), centred_camera(3, dtype), settings(backend, min_density=1e-6))
+        _, g = with_gradients(e.to(dtype), centered_camera(3, dtype), settings(backend, min_density=1e-6))
         gradients[dtype] = g[0][8:].double()
     assert gradients[torch.float64].abs().max() < 1e-6, "the scene does not hide them"
     assert relative(gradients[torch.float32], gradients[torch.float64]) < 1e-4
@@ -290,7 +290,7 @@ def test_hidden_ellipsoids_keep_their_gradient_in_float32(backend):
 def test_hostile_scenes_stay_finite(backend, kind, dtype):
     for aggregation in AGGREGATIONS:
         outputs, gradients = with_gradients(
-            hostile_ellipsoids(kind, dtype), centred_camera(17, dtype), settings(backend, aggregation)
+            hostile_ellipsoids(kind, dtype), centered_camera(17, dtype), settings(backend, aggregation)
         )
         for name, tensor in zip(("image", "alpha", "depth", *NAMES), outputs + gradients, strict=True):
             assert tensor.isfinite().all(), f"{name} in {aggregation}"
@@ -318,7 +318,7 @@ def test_compiled_code_agrees_with_the_definition(compiled_backend, aggregation,
 def test_compiled_code_agrees_on_hostile_scenes(compiled_backend, aggregation, kind):
     """Double precision; 1e-8, since a ratio of 1e-3 costs six digits in quantities of second order."""
     s = settings(compiled_backend, aggregation)
-    compare(hostile_ellipsoids(kind), centred_camera(17), s, for_pictures=1e-8, for_gradients=1e-8)
+    compare(hostile_ellipsoids(kind), centered_camera(17), s, for_pictures=1e-8, for_gradients=1e-8)
 
 
 def compare(

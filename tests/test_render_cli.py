@@ -23,7 +23,7 @@ SMALL = ["--size", "20x16"]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A current folder with two models: `a.npz` with colours and normals, `many.npz` with 6 features."""
+    """A current folder with two models: `a.npz` with colors and normals, `many.npz` with 6 features."""
     monkeypatch.chdir(tmp_path)
     made = random_ellipsoids(40, dtype=torch.float32)
     save_ellipsoids("a.npz", replace(made, density=made.density + 5, extra={"normals": made.means}))
@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def transforms():
-    """Two views of different sizes, off-centre, as instant-ngp and nerfstudio write them."""
+    """Two views of different sizes, off-center, as instant-ngp and nerfstudio write them."""
     front = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 4], [0, 0, 0, 1]]
     side = [[0, 0, 1, 4], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]]
     first = {"file_path": "images/front.png", "transform_matrix": front}
@@ -107,7 +107,7 @@ def test_normals_in_the_frame_of_the_camera():
     assert camera["normal"] == pytest.approx(world["normal"] @ turn.T, abs=1e-4)
 
 
-def test_colour_space_changes_what_is_blended():
+def test_color_space_changes_what_is_blended():
     for space in ("srgb", "linear"):
         run("render", "a.npz", *SMALL, f"color_space={space}", "-o", space)
     stored, linear = (picture(f"{space}/rgb/0000.png").astype(int) for space in ("srgb", "linear"))
@@ -204,12 +204,12 @@ def test_a_film_of_the_views(transforms):
         assert (film.n_frames, film.size) == (2, (16, 16))
 
 
-def test_millimetres_for_metres_and_an_object_behind_are_named(transforms):
+def test_millimeters_for_meters_and_an_object_behind_are_named(transforms):
     made = random_ellipsoids(40, dtype=torch.float32)
     middle = (made.means.amin(0) + made.means.amax(0)) / 2
     save_ellipsoids("mm.npz", replace(made, means=(made.means - middle) * 1000, scales=made.scales * 1000))
     told = run("render", "mm.npz", "--cameras", transforms, "--size", "8x8").stderr
-    assert "warning: the object seems to be in millimetres and the cameras in metres" in told
+    assert "warning: the object seems to be in millimeters and the cameras in meters" in told
     save_ellipsoids("behind.npz", replace(made, means=made.means + torch.tensor([30.0, 0, 30])))
     told = run("render", "behind.npz", "--cameras", transforms).stderr
     assert "warning: the object is behind all 2 cameras" in told

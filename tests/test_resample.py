@@ -1,4 +1,4 @@
-"""As many ellipsoids as asked for: the surface stays, colours follow, counts are met."""
+"""As many ellipsoids as asked for: the surface stays, colors follow, counts are met."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_refining_meets_the_count_and_keeps_the_surface(count):
     solid = trimesh.Trimesh(made.vertices, made.faces, process=False)
     assert solid.is_watertight  # edges are split on both sides
     assert solid.volume == pytest.approx(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).volume)
-    # A vertex in the middle of an edge has the mean of its colours, and colours are linear in place here.
+    # A vertex in the middle of an edge has the mean of its colors, and colors are linear in place here.
     assert made.colors == pytest.approx((made.vertices + 1) / 2, abs=1e-5)
 
 
@@ -85,7 +85,7 @@ def test_thinning_meets_the_count_evenly(count):
     assert made.points.mean(0) == pytest.approx([0.5, 1, 1.5], abs=1.5 / count**0.5)
 
 
-def test_thinned_points_have_the_mean_colour_of_those_left_out():
+def test_thinned_points_have_the_mean_color_of_those_left_out():
     places = np.random.default_rng(0).random((4000, 3))
     noise = np.random.default_rng(1).integers(0, 2, (4000, 3)).astype(np.float32)
     made = resample(Points(places, noise), 50)

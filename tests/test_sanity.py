@@ -51,11 +51,11 @@ def test_nothing_is_said_of_what_fits():
 @pytest.mark.parametrize(
     ("diameter", "distance", "words"),
     [
-        (2000.0, 8.0, "the object seems to be in millimetres and the cameras in metres"),
-        (2.0, 8000.0, "the object seems to be in metres and the cameras in millimetres"),
+        (2000.0, 8.0, "the object seems to be in millimeters and the cameras in meters"),
+        (2.0, 8000.0, "the object seems to be in meters and the cameras in millimeters"),
     ],
 )
-def test_millimetres_for_metres_are_named(diameter, distance, words):
+def test_millimeters_for_meters_are_named(diameter, distance, words):
     (line,) = sanity(ball(diameter), ring(distance))
     assert line.startswith(words)
     assert "scale one of them by 1000" in line
@@ -113,7 +113,7 @@ def views_of(cameras):
     [ring(), ring(model="orthographic", focal=10.0), ring(model="fisheye", distortion=[0.0] * 4, focal=20.0)],
 )
 def test_all_cameras_are_in_the_picture(cameras):
-    """On white, no line touches the border, and every view's colour is there."""
+    """On white, no line touches the border, and every view's color is there."""
     picture = draw_overview(views_of(cameras), size=(240, 180))
     assert picture.shape == (180, 240, 3)
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])

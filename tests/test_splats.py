@@ -126,12 +126,12 @@ def test_normals_survive_and_other_attributes_are_named_as_lost(tmp_path):
     assert torch.equal(load_ellipsoids(tmp_path / "a.ply").extra["normals"], normals)
 
 
-def test_a_set_without_colours_is_grey_and_one_of_features_is_refused(tmp_path):
+def test_a_set_without_colors_is_gray_and_one_of_features_is_refused(tmp_path):
     made = replace(benchmark.random_set(5), features=None, extra={})
     save_ellipsoids(tmp_path / "a.ply", made)
     assert load_ellipsoids(tmp_path / "a.ply").features.numpy() == pytest.approx(0.75)
     for suffix in (".ply", ".glb"):
-        with pytest.raises(ValueError, match=r"colours \(N, 3\) or greys \(N, 1\), and features are \(5, 7\)"):
+        with pytest.raises(ValueError, match=r"colors \(N, 3\) or grays \(N, 1\), and features are \(5, 7\)"):
             save_ellipsoids(tmp_path / f"b{suffix}", replace(made, features=torch.ones(5, 7)))
     assert [path.name for path in tmp_path.iterdir()] == ["a.ply"]
 
@@ -145,7 +145,7 @@ def test_splats_are_told_from_meshes_and_points_by_their_columns(tmp_path):
     assert found == {"splats": True, "mesh": False, "points": False, "noise": False}
 
 
-def test_glb_holds_coloured_points(tmp_path):
+def test_glb_holds_colored_points(tmp_path):
     made = benchmark.random_set(9)
     save_ellipsoids(tmp_path / "a.glb", made)
     points = load_geometry(tmp_path / "a.glb")
@@ -160,7 +160,7 @@ def test_harmonics_survive_the_native_formats(tmp_path):
         assert torch.equal(load_ellipsoids(tmp_path / f"a{suffix}").extra["sh"], made.extra["sh"])
 
 
-def test_features_of_a_file_are_the_mean_colour_over_all_directions(tmp_path):
+def test_features_of_a_file_are_the_mean_color_over_all_directions(tmp_path):
     plyfile_set(tmp_path / "a.ply", count=1)
     made = load_ellipsoids(tmp_path / "a.ply").to(torch.float64)
     around = torch.nn.functional.normalize(torch.randn(100_000, 3, generator=torch.Generator().manual_seed(0)), dim=1)

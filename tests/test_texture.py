@@ -18,7 +18,7 @@ from voge.texture.unseen import Fill
 
 
 def _teapot(resolution: int = 4) -> voge.Ellipsoids:
-    """Ellipsoids of the teapot with smooth colours that differ everywhere."""
+    """Ellipsoids of the teapot with smooth colors that differ everywhere."""
     vertices, faces, _ = teapot(resolution)
     points = torch.as_tensor(vertices).double()
     made = from_mesh(points, torch.as_tensor(faces))
@@ -37,7 +37,7 @@ def _photo(ellipsoids: voge.Ellipsoids, camera: voge.Cameras, background: float)
 
 
 def _straight(ellipsoids: voge.Ellipsoids, camera: voge.Cameras) -> tuple[torch.Tensor, torch.Tensor]:
-    """A transparent picture: colours not multiplied by alpha, and alpha."""
+    """A transparent picture: colors not multiplied by alpha, and alpha."""
     made = voge.render(ellipsoids, camera)
     return made.image / made.alpha.clamp_min(1e-6)[..., None], made.alpha
 
@@ -52,7 +52,7 @@ def test_lsq_solves_the_normal_equations(backend: Backend) -> None:
     settings = RenderSettings(backend=backend)
     image = random_like(torch.empty(2, 30, 36, 2, dtype=torch.float64))
     mask = random_like(torch.empty(2, 30, 36, dtype=torch.float64), seed=2)
-    solving = Solving(damping=0.03, smoothness=0.2, neighbours=3, tolerance=1e-12, iterations=500)
+    solving = Solving(damping=0.03, smoothness=0.2, neighbors=3, tolerance=1e-12, iterations=500)
     found = extract(ellipsoids, view, image, mask, solving=solving, settings=settings)
 
     fragments = voge.trace(ellipsoids, view, settings)
@@ -82,7 +82,7 @@ def test_average_is_eq_10(backend: Backend) -> None:
 
 
 def test_lsq_explains_the_picture_better_than_the_mean() -> None:
-    """Colours in stripes of one ellipsoid: means blur them."""
+    """Colors in stripes of one ellipsoid: means blur them."""
     ellipsoids, camera = _teapot(), _around()
     striped = replace(ellipsoids, features=random_like(torch.empty(len(ellipsoids), 3)))
     image, alpha = _straight(striped, camera)
@@ -95,7 +95,7 @@ def test_lsq_explains_the_picture_better_than_the_mean() -> None:
 
 
 def test_background_does_not_reach_the_ellipsoids() -> None:
-    """Without a mask too: black or white behind the teapot, the same colours, right at its silhouette as well."""
+    """Without a mask too: black or white behind the teapot, the same colors, right at its silhouette as well."""
     ellipsoids, camera = _teapot(), _around()
     dark, bright = (extract(ellipsoids, camera, _photo(ellipsoids, camera, b)) for b in (0.0, 1.0))
     assert (dark.seen == bright.seen).all()
@@ -205,7 +205,7 @@ def test_says_what_does_not_fit() -> None:
 
 
 def _seen_from_one_side() -> tuple[voge.Ellipsoids, Extracted]:
-    """Teapot in colours that are the same on both sides of its plane of symmetry, z = 0, seen from one of them."""
+    """Teapot in colors that are the same on both sides of its plane of symmetry, z = 0, seen from one of them."""
     plain = _teapot()
     folded = torch.cat([plain.means[:, :2], plain.means[:, 2:].abs()], 1)
     ellipsoids = replace(plain, features=0.5 + 0.4 * torch.sin(2.5 * folded + torch.arange(3.0)))
@@ -250,8 +250,8 @@ def test_nearest_takes_seen_values_only() -> None:
 
 def test_without_fill_the_unseen_stay_as_they_were() -> None:
     ellipsoids, found = _seen_from_one_side()
-    grey = filled(replace(ellipsoids, features=None), found, Fill.none)
-    assert (grey[~found.seen] == 0.75).all()
+    gray = filled(replace(ellipsoids, features=None), found, Fill.none)
+    assert (gray[~found.seen] == 0.75).all()
     kept = filled(replace(ellipsoids, features=torch.full_like(found.features, 0.1)), found, Fill.none)
     assert (kept[~found.seen] == torch.tensor(0.1)).all()
     assert torch.equal(kept[found.seen], found.features[found.seen])

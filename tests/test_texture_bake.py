@@ -1,4 +1,4 @@
-"""Colours of ellipsoids on a mesh with texture coordinates, or at vertices."""
+"""Colors of ellipsoids on a mesh with texture coordinates, or at vertices."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import voge
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
 from voge.placement import normalize
-from voge.texture.bake import bake, padded, rasterise
+from voge.texture.bake import bake, padded, rasterize
 
 
 def _cube(path: Path, share: bool = False) -> trimesh.Trimesh:
@@ -49,7 +49,7 @@ def _ellipsoids(mesh: trimesh.Trimesh) -> voge.Ellipsoids:
 
 
 def _looked_up(mesh: trimesh.Trimesh, places: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """Points on the surface and the texture's colours there."""
+    """Points on the surface and the texture's colors there."""
     points, faces = trimesh.sample.sample_surface(mesh, places, seed=0)
     at = trimesh.triangles.points_to_barycentric(mesh.triangles[faces], points)
     uv = np.einsum("pc,pck->pk", at, mesh.visual.uv[mesh.faces[faces]])
@@ -58,7 +58,7 @@ def _looked_up(mesh: trimesh.Trimesh, places: int = 400) -> tuple[np.ndarray, np
     return points, trimesh.visual.color.uv_to_color(uv, image)
 
 
-def test_the_texture_has_the_colours_in_both_formats(tmp_path: Path) -> None:
+def test_the_texture_has_the_colors_in_both_formats(tmp_path: Path) -> None:
     mesh = _cube(tmp_path / "cube.obj")
     baked = bake(tmp_path / "cube.obj", _ellipsoids(mesh), tmp_path, size=128)
     assert baked.textured
@@ -76,7 +76,7 @@ def test_the_texture_has_the_colours_in_both_formats(tmp_path: Path) -> None:
 
 
 def test_no_seam_shows(tmp_path: Path) -> None:
-    """Just outside a face's island lies its own colour, not that of the empty picture or of another island."""
+    """Just outside a face's island lies its own color, not that of the empty picture or of another island."""
     mesh = _cube(tmp_path / "cube.obj")
     ellipsoids = _ellipsoids(mesh)
     white = replace(ellipsoids, features=torch.ones(len(ellipsoids), 3))
@@ -86,9 +86,9 @@ def test_no_seam_shows(tmp_path: Path) -> None:
 
 
 def test_texels_know_their_place() -> None:
-    """Interpolated texture coordinates of each texel are its centre, v upwards."""
+    """Interpolated texture coordinates of each texel are its center, v upwards."""
     uv = np.array([[[0.1, 0.1], [0.9, 0.2], [0.3, 0.8]], [[0.9, 0.2], [0.9, 0.9], [0.3, 0.8]]])
-    found = list(rasterise(uv, 40))
+    found = list(rasterize(uv, 40))
     face, texel, at = (np.concatenate(parts) for parts in zip(*found, strict=True))
     places = np.einsum("tc,tck->tk", at, uv[face])
     np.testing.assert_allclose(places[:, 0] * 40 - 0.5, texel % 40, atol=1e-9)
@@ -100,7 +100,7 @@ def test_texels_know_their_place() -> None:
 def test_every_face_has_a_texel() -> None:
     """Also one that is smaller than a texel, and one without area."""
     tiny = np.array([[[0.501, 0.501], [0.502, 0.501], [0.501, 0.502]], [[0.2, 0.2], [0.2, 0.2], [0.2, 0.2]]])
-    face = np.concatenate([face for face, _, _ in rasterise(tiny, 10)])
+    face = np.concatenate([face for face, _, _ in rasterize(tiny, 10)])
     assert sorted(face.tolist()) == [0, 1]
 
 
@@ -122,7 +122,7 @@ def test_what_is_seen_wins_on_shared_texels(tmp_path: Path) -> None:
     assert image[45:60, 5:20, 0].mean() > 200
 
 
-def test_without_coordinates_vertices_get_colours(tmp_path: Path) -> None:
+def test_without_coordinates_vertices_get_colors(tmp_path: Path) -> None:
     vertices, faces, _ = teapot(6)
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     mesh.export(tmp_path / "teapot.stl")
@@ -138,10 +138,10 @@ def test_without_coordinates_vertices_get_colours(tmp_path: Path) -> None:
         assert error.mean() < 0.02
 
 
-def test_features_are_no_colours(tmp_path: Path) -> None:
+def test_features_are_no_colors(tmp_path: Path) -> None:
     mesh = _cube(tmp_path / "cube.obj")
     made = _ellipsoids(mesh)
-    with pytest.raises(ValueError, match="must have colours"):
+    with pytest.raises(ValueError, match="must have colors"):
         bake(tmp_path / "cube.obj", replace(made, features=torch.ones(len(made), 5)), tmp_path)
 
 

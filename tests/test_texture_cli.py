@@ -172,7 +172,7 @@ def test_features_go_through_and_back():
     run("texture", "half.npz", "--pose", "front.json", *QUICK)
 
 
-def test_none_leaves_the_model_s_colours_and_symmetry_finds_the_far_side():
+def test_none_leaves_the_model_s_colors_and_symmetry_finds_the_far_side():
     save_ellipsoids(
         "red.safetensors", replace(_colored(), features=torch.tensor([[1.0, 0, 0]]).repeat(len(_colored()), 1))
     )
@@ -187,11 +187,11 @@ def test_none_leaves_the_model_s_colours_and_symmetry_finds_the_far_side():
 
 
 def test_linear_light_averages_light(folder):
-    """A flat grey stays what it is in either space; the setting is recorded."""
+    """A flat gray stays what it is in either space; the setting is recorded."""
     made = replace(_colored(), features=torch.full_like(_colored().features, 0.4))
-    write_png("grey.png", voge.render(made, _camera(30.0)).over(torch.ones(3))[0])
+    write_png("gray.png", voge.render(made, _camera(30.0)).over(torch.ones(3))[0])
     for space in ("srgb", "linear"):
-        run("texture", "grey.png", "--pose", "front.json", *QUICK, f"color_space={space}", "-o", space)
+        run("texture", "gray.png", "--pose", "front.json", *QUICK, f"color_space={space}", "-o", space)
         found = load_ellipsoids(f"{space}/ellipsoids.safetensors")
         seen = found.extra["confidence"] > 0.9
         torch.testing.assert_close(
@@ -209,7 +209,7 @@ def test_a_coarse_mesh_is_refined_for_a_fine_photo():
 
 def test_bake_writes_the_mesh():
     found = _document("front.png", "--pose", "front.json", *QUICK, "--bake")
-    assert found["baked"] == "vertex colours"
+    assert found["baked"] == "vertex colors"
     again = trimesh.load_mesh("front_texture/baked/model.ply", process=False)
     assert len(again.vertices) == len(trimesh.load_mesh("teapot.ply", process=False).vertices)
 

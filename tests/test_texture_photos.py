@@ -32,7 +32,7 @@ def _deep_png(path: Path, pixels: NDArray[np.uint16]) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 
 
-def test_colours_are_the_file_s(tmp_path: Path) -> None:
+def test_colors_are_the_file_s(tmp_path: Path) -> None:
     Image.fromarray(BITS).save(tmp_path / "a.png")
     photo = read_photo(tmp_path / "a.png")
     assert photo.colors
@@ -41,7 +41,7 @@ def test_colours_are_the_file_s(tmp_path: Path) -> None:
     assert torch.equal(photo.image, torch.from_numpy(BITS))
 
 
-def test_alpha_is_kept_apart_and_colours_are_not_multiplied(tmp_path: Path) -> None:
+def test_alpha_is_kept_apart_and_colors_are_not_multiplied(tmp_path: Path) -> None:
     alpha = np.arange(24, dtype=np.uint8).reshape(4, 6, 1) * 10
     Image.fromarray(np.concatenate([BITS, alpha], 2)).save(tmp_path / "a.png")
     photo = read_photo(tmp_path / "a.png")
@@ -75,7 +75,7 @@ def test_photos_are_upright(tmp_path: Path, orientation: int) -> None:
     np.testing.assert_array_equal(read_photo(tmp_path / "a.webp").image.numpy(), wanted)
 
 
-def test_a_colour_profile_is_converted_to_srgb(tmp_path: Path) -> None:
+def test_a_color_profile_is_converted_to_srgb(tmp_path: Path) -> None:
     """A profile whose primaries red and green changed places turns red into green."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     swapped = profile.replace(b"rXYZ", b"tEMP").replace(b"gXYZ", b"rXYZ").replace(b"tEMP", b"gXYZ")
@@ -93,15 +93,15 @@ def test_a_broken_profile_is_told(tmp_path: Path) -> None:
     Image.fromarray(BITS).save(tmp_path / "a.png", icc_profile=b"no profile at all")
     photo = read_photo(tmp_path / "a.png")
     assert torch.equal(photo.image, torch.from_numpy(BITS))
-    assert "colour profile cannot be used" in photo.notes[0]
+    assert "color profile cannot be used" in photo.notes[0]
 
 
 def test_masks_are_brightness_or_alpha(tmp_path: Path) -> None:
-    grey = BITS[..., 0]
-    Image.fromarray(grey).save(tmp_path / "grey.png")
-    torch.testing.assert_close(read_mask(tmp_path / "grey.png"), torch.from_numpy(grey / np.float32(255)))
-    Image.fromarray(np.concatenate([0 * BITS, grey[..., None]], 2)).save(tmp_path / "cut.png")
-    torch.testing.assert_close(read_mask(tmp_path / "cut.png"), torch.from_numpy(grey / np.float32(255)))
+    gray = BITS[..., 0]
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    torch.testing.assert_close(read_mask(tmp_path / "gray.png"), torch.from_numpy(gray / np.float32(255)))
+    Image.fromarray(np.concatenate([0 * BITS, gray[..., None]], 2)).save(tmp_path / "cut.png")
+    torch.testing.assert_close(read_mask(tmp_path / "cut.png"), torch.from_numpy(gray / np.float32(255)))
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])

@@ -30,7 +30,7 @@ def one_face(image, uv=((0, 0), (1, 0), (0, 1))):
 
 
 def checker(size=256, cell=1):
-    """Black and white fields; their mean is a middle grey."""
+    """Black and white fields; their mean is a middle gray."""
     i, j = np.indices((size, size)) // cell
     return np.repeat(((i + j) % 2 * 255).astype(np.uint8)[..., None], 3, 2)
 
@@ -51,7 +51,7 @@ def test_a_pyramid_keeps_the_mean_down_to_one_pixel(size):
 
 @pytest.mark.parametrize("reach", [0.5, 1.0])
 @pytest.mark.parametrize("cell", [1, 2, 3])
-def test_a_fine_checker_becomes_grey_whatever_texel_the_vertices_meet(cell, reach):
+def test_a_fine_checker_becomes_gray_whatever_texel_the_vertices_meet(cell, reach):
     for shift in (0, 0.3 / 256, 1 / 256):
         texture = one_face(checker(cell=cell), np.array([(0, 0), (1, 0), (0, 1)]) + shift)
         assert corner_colors(texture, reach) == pytest.approx(0.5, abs=0.03)
@@ -64,7 +64,7 @@ def test_without_a_footprint_a_texel_is_met():
 
 
 def test_the_mean_over_a_shrunk_hat_is_that_of_its_integral():
-    """On linear colours: the hat's centre is at (1/2, 1/4, 1/4), and shrinking moves it towards the corner."""
+    """On linear colors: the hat's center is at (1/2, 1/4, 1/4), and shrinking moves it towards the corner."""
     texture = one_face(ramp(), ((0.2, 0.2), (0.8, 0.2), (0.2, 0.8)))
     for reach in (0.5, 1.0):
         found = corner_colors(texture, reach)[0]
@@ -73,7 +73,7 @@ def test_the_mean_over_a_shrunk_hat_is_that_of_its_integral():
         assert found == pytest.approx(np.array(expected), abs=0.01)
 
 
-def test_faces_without_picture_keep_their_plain_colours_and_tints_multiply():
+def test_faces_without_picture_keep_their_plain_colors_and_tints_multiply():
     texture = Texture(
         np.zeros((2, 3, 2)),
         np.array([0, -1]),
@@ -86,8 +86,8 @@ def test_faces_without_picture_keep_their_plain_colours_and_tints_multiply():
     assert colors == pytest.approx(np.array([[level, level / 2, 0]] * 3 + np.eye(3).tolist()), abs=1e-6)
 
 
-def test_a_scene_of_textured_and_plain_meshes_keeps_each_ones_colours(tmp_path):
-    """Two meshes share a picture with other tints, a third has vertex colours, a fourth none."""
+def test_a_scene_of_textured_and_plain_meshes_keeps_each_ones_colors(tmp_path):
+    """Two meshes share a picture with other tints, a third has vertex colors, a fourth none."""
     corners, faces = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], float), np.array([[0, 1, 2]])
     image = Image.fromarray(np.full((4, 4, 3), 255, np.uint8))
     scene = trimesh.Scene()
@@ -103,7 +103,7 @@ def test_a_scene_of_textured_and_plain_meshes_keeps_each_ones_colours(tmp_path):
     mesh = load_geometry(tmp_path / "a.glb")
     found = {round(z): np.round(color, 2).tolist() for z, color in zip(mesh.vertices[:, 2], mesh.colors, strict=True)}
     assert (found[0], found[1], found[2]) == ([1, 0, 0], [0, 1, 0], [0, 0, 1])
-    assert len(set(found[3])) == 1  # without colours: white, or the grey that the writer gave it
+    assert len(set(found[3])) == 1  # without colors: white, or the gray that the writer gave it
 
 
 def test_the_cow_at_20000_ellipsoids_is_near_its_ray_cast_mesh():
@@ -114,7 +114,7 @@ def test_the_cow_at_20000_ellipsoids_is_near_its_ray_cast_mesh():
     import fidelity
 
     cameras = fidelity.views(256)[torch.tensor([0, 3])]
-    found = fidelity.textured(fidelity.centred(load_geometry(path)), cameras, 20_000)
+    found = fidelity.textured(fidelity.centered(load_geometry(path)), cameras, 20_000)
     assert found.count == 20_000
-    assert found.inside > 28  # 28.97 dB over all six views; 26.9 without regard to colour, 21.7 at 2,930
+    assert found.inside > 28  # 28.97 dB over all six views; 26.9 without regard to color, 21.7 at 2,930
     assert found.iou > 0.995

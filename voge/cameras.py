@@ -2,7 +2,7 @@
 
 Conventions (docs/conventions.md): right-handed world; camera frame x right, y down, z forward
 (OpenCV); `viewmats` map world to camera; `Ks` map camera to pixels; pixel (0, 0) covers
-[0, 1) x [0, 1), so its centre is (0.5, 0.5). Angles are degrees.
+[0, 1) x [0, 1), so its center is (0.5, 0.5). Angles are degrees.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Cameras:
 
     @property
     def centers(self) -> Tensor:
-        """(V, 3) camera centres in world space."""
+        """(V, 3) camera centers in world space."""
         return -(self.viewmats[:, :3, :3].mT @ self.viewmats[:, :3, 3:]).squeeze(-1)
 
     @property
@@ -111,7 +111,7 @@ class Cameras:
         return self.viewmats[:, 2, :3]
 
     def rays(self) -> Rays:
-        """One ray through every pixel centre, (V, H, W, 3)."""
+        """One ray through every pixel center, (V, H, W, 3)."""
         dtype, device = self.Ks.dtype, self.Ks.device
         v = torch.arange(0.5, self.height, dtype=dtype, device=device)[:, None]
         u = torch.arange(0.5, self.width, dtype=dtype, device=device)

@@ -20,13 +20,13 @@ class Ellipsoids:
     construction; values are not, since that would wait for the device.
     """
 
-    means: Tensor  # (N, 3) centres, world units
+    means: Tensor  # (N, 3) centers, world units
     scales: Tensor  # (N, 3) standard deviations along the local axes, world units, > 0
-    quats: Tensor  # (N, 4) rotations local to world, (w, x, y, z), normalised on use
-    density: Tensor  # (N,) optical depth straight through the centre, >= 0; the paper's kernels have 1
-    features: Tensor | None = None  # (N, C) what is rendered: colours in [0, 1], or any features
+    quats: Tensor  # (N, 4) rotations local to world, (w, x, y, z), normalized on use
+    density: Tensor  # (N,) optical depth straight through the center, >= 0; the paper's kernels have 1
+    features: Tensor | None = None  # (N, C) what is rendered: colors in [0, 1], or any features
     extra: Mapping[str, Tensor] = field(default_factory=dict)  # named attributes, each (N, ...); "normals" (N, 3) and
-    # "sh" (N, K, 3), coefficients of view-dependent colour (voge.harmonics), turn with the set
+    # "sh" (N, K, 3), coefficients of view-dependent color (voge.harmonics), turn with the set
     metadata: Mapping[str, str] = field(default_factory=dict)  # units, frame, how the set was made
 
     def __post_init__(self) -> None:
@@ -165,7 +165,7 @@ def cat(sets: Sequence[Ellipsoids]) -> Ellipsoids:
 
 
 def quats_to_matrices(quats: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) of quaternions (..., 4) in order (w, x, y, z), normalised first."""
+    """Rotation matrices (..., 3, 3) of quaternions (..., 4) in order (w, x, y, z), normalized first."""
     w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
     rows = [
         1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),

@@ -4,7 +4,7 @@ Made for poses, a handful of unknowns whose residuals are pictures: a Jacobian c
 normal equations are small, so a step costs little more than the pictures. The state may be anything; `retract` moves
 it by an increment in its own coordinates, such as those of `voge.rigid`:
 
-    for iterate in minimise(poses, residuals=lambda p: picture(p) - target, retract=move, steps=steps):
+    for iterate in minimize(poses, residuals=lambda p: picture(p) - target, retract=move, steps=steps):
         log(iterate.cost)
     poses = iterate.state
 """
@@ -49,7 +49,7 @@ class LeastSquares:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Iterate(Generic[S]):
-    """Where a minimisation stands."""
+    """Where a minimization stands."""
 
     state: S  # the best so far
     cost: float  # its sum of squares (robust: of rho), the least so far
@@ -63,7 +63,7 @@ FLOOR = 1e-4  # of the same: the damping takes no unknown for less visible than 
 LARGEST = 1e9  # damping beyond which no step makes a difference in float32
 
 
-def minimise(
+def minimize(
     state: S,
     *,
     residuals: Callable[[S], Tensor],
@@ -139,7 +139,7 @@ def differences(
     return torch.stack(columns, 1)
 
 
-def minimise_many(
+def minimize_many(
     states: Tensor,
     *,
     residuals: Callable[[Tensor], Tensor],
@@ -154,7 +154,7 @@ def minimise_many(
         states: (P, ...) float64 on the CPU, one start a row.
         residuals: (Q, M) of any number Q of states; rows that are not finite count as infinitely bad.
         retract: states (Q, ...) moved by increments (Q, D).
-        steps, limits, settings: as in `minimise`; `patience` is not looked at.
+        steps, limits, settings: as in `minimize`; `patience` is not looked at.
 
     Returns:
         The best states (P, ...) and their costs (P,), float64.

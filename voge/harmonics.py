@@ -1,6 +1,6 @@
-"""View-dependent colours: real spherical harmonics of degree 0 to 3, as 3D Gaussian Splatting has them.
+"""View-dependent colors: real spherical harmonics of degree 0 to 3, as 3D Gaussian Splatting has them.
 
-A set's features are its colours without direction: 0.5 + Y00 f_dc. extra["sh"] (N, K, 3), K = 3, 8 or 15 for
+A set's features are its colors without direction: 0.5 + Y00 f_dc. extra["sh"] (N, K, 3), K = 3, 8 or 15 for
 degree 1, 2 or 3, holds the other coefficients, by degree l and in it by order m = -l to l. The functions are the
 textbook's real harmonics with the Condon-Shortley phase (-1)^m, unit norm over the sphere.
 """
@@ -17,7 +17,7 @@ from voge import checks
 from voge.cameras import CameraModel, Cameras
 
 MAX_DEGREE = 3
-Y00 = 0.5 / math.sqrt(math.pi)  # the constant function: a coefficient f_dc adds Y00 f_dc to the colour
+Y00 = 0.5 / math.sqrt(math.pi)  # the constant function: a coefficient f_dc adds Y00 f_dc to the color
 _C1 = math.sqrt(3 / (4 * math.pi))
 _C2 = math.sqrt(15 / (4 * math.pi)), math.sqrt(5 / (16 * math.pi))
 _C3 = tuple(math.sqrt(square / math.pi) for square in (35 / 32, 105 / 4, 21 / 32, 7 / 16))
@@ -59,12 +59,12 @@ def basis(directions: Tensor, degree: int) -> Tensor:
 
 
 def evaluate(features: Tensor, sh: Tensor, directions: Tensor) -> Tensor:
-    """Colours, shaped as the directions of view they are seen along; differentiable, at least 0, as 3DGS shows them.
+    """Colors, shaped as the directions of view they are seen along; differentiable, at least 0, as 3DGS shows them.
 
     Args:
-        features: (N, 3) the colours without direction, 0.5 + Y00 f_dc.
+        features: (N, 3) the colors without direction, 0.5 + Y00 f_dc.
         sh: (N, K, 3) the other coefficients, K = 0, 3, 8 or 15.
-        directions: (N, 3), or (V, N, 3) of V cameras: from the camera's centre to each mean, world space, of any
+        directions: (N, 3), or (V, N, 3) of V cameras: from the camera's center to each mean, world space, of any
             length but 0.
     """
     along = (directions, "N 3" if directions.ndim == 2 else "V N 3")
@@ -75,10 +75,10 @@ def evaluate(features: Tensor, sh: Tensor, directions: Tensor) -> Tensor:
 
 
 def seen_from(cameras: Cameras, means: Tensor, features: Tensor, sh: Tensor) -> Tensor:
-    """Colours (V, N, 3) as each camera sees them; differentiable, in the poses too.
+    """Colors (V, N, 3) as each camera sees them; differentiable, in the poses too.
 
     Args:
-        cameras: V views. They see each mean along the line from their centre, orthographic ones along their axis.
+        cameras: V views. They see each mean along the line from their center, orthographic ones along their axis.
         means: (N, 3) world space.
         features, sh: see `evaluate`.
     """
@@ -88,7 +88,7 @@ def seen_from(cameras: Cameras, means: Tensor, features: Tensor, sh: Tensor) -> 
 
 
 def rotate(sh: Tensor, rotation: Tensor) -> Tensor:
-    """Coefficients (N, K, 3) of the same colours after their object was turned by `rotation` (3, 3).
+    """Coefficients (N, K, 3) of the same colors after their object was turned by `rotation` (3, 3).
 
     What was seen along d is then seen along R d, so the new coefficients c' satisfy Y(d) c' = Y(R^T d) c for all d.
     Each degree maps to itself; its matrix is found from as many generic directions as it has functions, twice over.

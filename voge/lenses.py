@@ -1,6 +1,6 @@
 """Lens distortion: OpenCV's polynomial (Brown-Conrady, rational) and its equidistant fisheye.
 
-Both take the normalised image plane, where a pinhole camera would have (x/z, y/z), to where the lens
+Both take the normalized image plane, where a pinhole camera would have (x/z, y/z), to where the lens
 puts it; K then makes pixels of it. Rays need the inverse, which has no closed form: Newton's steps find
 it without gradients, and one more at the solution carries them. There the step's derivative is the
 implicit function theorem's, -J^-1 df/d(parameters), so first derivatives are exact, whatever the number
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 STEPS = 10  # of Newton; quadratic convergence needs 4 to 6, the rest is for pixels near the turning point
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}  # on the normalised plane, where the image is about 1 wide
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}  # on the normalized plane, where the image is about 1 wide
 OPENCV_SIZES = (4, 5, 8)  # k1, k2, p1, p2[, k3[, k4, k5, k6]], OpenCV's order
 FISHEYE_SIZES = (4,)  # k1 to k4
 
@@ -26,7 +26,7 @@ Pair = tuple[Tensor, Tensor]  # x and y, each (V, ...)
 
 
 def distort(plane: Tensor, coefficients: Tensor) -> Tensor:
-    """OpenCV's model: undistorted (V, ..., 2) on the normalised plane to distorted; coefficients (V, 4, 5 or 8)."""
+    """OpenCV's model: undistorted (V, ..., 2) on the normalized plane to distorted; coefficients (V, 4, 5 or 8)."""
     x, y = plane.unbind(-1)
     return torch.stack(_distort(x, y, coefficients), -1)
 

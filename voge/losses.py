@@ -1,6 +1,6 @@
 """What pictures should agree in: each a mean over pixels, () and differentiable in all tensors, usable alone.
 
-Colours are (..., C), silhouettes (...) shares of light in [0, 1]: views, or any choice of pixels.
+Colors are (..., C), silhouettes (...) shares of light in [0, 1]: views, or any choice of pixels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _EPSILON = 1e-6  # of silhouettes, where a logarithm would be infinite
 
 
 class ColorLoss(str, Enum):
-    """How colours are compared."""
+    """How colors are compared."""
 
     squared = "squared"
     absolute = "absolute"

@@ -20,7 +20,7 @@ RAYS = 2**20  # rays cast together: bounds memory at some 200 MB
 class MeshPictures:
     """Pictures of V views of a mesh, float32 on the CPU; conventions as in `voge.render.Rendered`."""
 
-    image: Tensor  # (V, H, W, C) mean colour of the samples, misses black: premultiplied by alpha
+    image: Tensor  # (V, H, W, C) mean color of the samples, misses black: premultiplied by alpha
     alpha: Tensor  # (V, H, W) share of the pixel's samples that hit the mesh
     depth: Tensor  # (V, H, W) mean distance along the ray, misses 0: not divided by alpha; world units
     normals: Tensor  # (V, H, W, 3) unit mean of the hit faces' normals, world space; 0 where nothing is hit
@@ -41,11 +41,11 @@ def render_mesh(
     """Cast samples x samples rays a pixel, on a regular grid within it, at a mesh; unlit.
 
     Args:
-        mesh: V vertices and F faces; without colours it is white.
+        mesh: V vertices and F faces; without colors it is white.
         cameras: V views; only values are used.
         samples: rays along each side of a pixel.
-        colors: maps points on the surface (P, 3) float64 to colours (P, C); else the mesh's texture is looked up at
-            the hits, or its colours are interpolated.
+        colors: maps points on the surface (P, 3) float64 to colors (P, C); else the mesh's texture is looked up at
+            the hits, or its colors are interpolated.
         smooth: interpolate the vertices' normals instead of taking the faces'.
 
     Raises:
@@ -77,7 +77,7 @@ def _bands(camera: Cameras, height: int, samples: int) -> Iterator[Cameras]:
 def _shade(
     cast: _Caster, band: Cameras, samples: int, colors: Callable[[Tensor], Tensor] | None, smooth: bool
 ) -> list[Tensor]:
-    """Colour, coverage, depth and normal sums of one band, averaged over each pixel's samples."""
+    """Color, coverage, depth and normal sums of one band, averaged over each pixel's samples."""
     rays = band.rays()
     origins, directions = rays.origins.reshape(-1, 3), rays.directions.reshape(-1, 3)
     ray, face, corners, distance = cast(origins, directions)

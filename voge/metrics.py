@@ -81,10 +81,10 @@ class ShapeError:
 
 
 def shape_error(points: Tensor, surface: Tensor, threshold: float) -> ShapeError:
-    """Compare points with a surface that is given by samples, by nearest neighbours in a k-d tree on the CPU.
+    """Compare points with a surface that is given by samples, by nearest neighbors in a k-d tree on the CPU.
 
     Args:
-        points: (P, 3), such as the centres of ellipsoids.
+        points: (P, 3), such as the centers of ellipsoids.
         surface: (S, 3) samples, dense: their spacing h makes a distance d appear as up to sqrt(d^2 + h^2).
         threshold: of precision, recall and F-score, world units.
     """

@@ -79,7 +79,7 @@ def _warn_slow(why: str) -> None:
 
 
 def camera_rays(cameras: Cameras, backend: Backend) -> Rays:
-    """One ray through every pixel centre, (V, H, W, 3), as `Cameras.rays` defines them."""
+    """One ray through every pixel center, (V, H, W, 3), as `Cameras.rays` defines them."""
     simple = cameras.model in (CameraModel.pinhole, CameraModel.orthographic)
     if simple and implementation(backend, cameras.viewmats.device) is Backend.cuda:
         return compiled.pixel_rays(cameras)

@@ -1,7 +1,7 @@
-"""The optimisation loop that fitting, occlusion reasoning and pose estimation share.
+"""The optimization loop that fitting, occlusion reasoning and pose estimation share.
 
-    optimiser = Optimiser({"means": Variable(start, Rate(value=0.01, final=0.1))}, steps=500)
-    for step in optimiser.run(lambda number: {"image": image_loss(optimiser["means"])}):
+    optimizer = Optimizer({"means": Variable(start, Rate(value=0.01, final=0.1))}, steps=500)
+    for step in optimizer.run(lambda number: {"image": image_loss(optimizer["means"])}):
         if step.number % 50 == 0:
             print(step.values())
 
@@ -84,7 +84,7 @@ class Rate:
 
 @dataclass(frozen=True, eq=False)
 class Variable:
-    """What is optimised, and how fast."""
+    """What is optimized, and how fast."""
 
     value: Tensor  # any shape, floating point
     rate: Rate
@@ -117,7 +117,7 @@ class _Memory:
     step: int = 0  # steps with a gradient so far
 
 
-class Optimiser:
+class Optimizer:
     """Adam (Kingma & Ba 2015) over named variables, the count of steps and a source of randomness.
 
     Args:

@@ -105,7 +105,7 @@ def normalize(ellipsoids: Ellipsoids) -> Ellipsoids:
     center = (means.amin(0) + means.amax(0)) / 2
     reach = float((means - center).norm(dim=1).max())
     if reach == 0:
-        raise ValueError("a set whose means are all one point cannot be normalised")
+        raise ValueError("a set whose means are all one point cannot be normalized")
     matrix = torch.eye(4, dtype=torch.float64)
     matrix[:3] /= reach
     matrix[:3, 3] = -center.cpu() / reach
@@ -129,7 +129,7 @@ def to_unit(geometry: Mesh | Points) -> tuple[Mesh | Points, list[list[float]]]:
 
 
 def crop(thing: T, box: Sequence[float]) -> T:
-    """What lies in the box (xmin, ymin, zmin, xmax, ymax, zmax): points, ellipsoids by mean, faces by centre.
+    """What lies in the box (xmin, ymin, zmin, xmax, ymax, zmax): points, ellipsoids by mean, faces by center.
 
     Raises:
         ValueError: nothing does.

@@ -1,7 +1,7 @@
-"""Cuboids, spheres and cylinders with coloured sides, as meshes and as ellipsoids.
+"""Cuboids, spheres and cylinders with colored sides, as meshes and as ellipsoids.
 
 Every primitive fills a box around its frame's origin and has the six sides of that box, in the order of SIDES: a
-sphere is the box's surface blown up, a cylinder stands along y. So one list of colours means the same for all.
+sphere is the box's surface blown up, a cylinder stands along y. So one list of colors means the same for all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from voge.ellipsoids import Ellipsoids
 
 SIDES = ("-x", "+x", "-y", "+y", "-z", "+z")
 COUNT = 1000  # enough for pictures of some 400 pixels: a cuboid's silhouette is within half a pixel
-GREY = (0.75, 0.75, 0.75)
+GRAY = (0.75, 0.75, 0.75)
 
 Color = Sequence[float]
 
@@ -32,7 +32,7 @@ class Shape(str, Enum):
 
 
 def primitive(
-    shape: Shape | str, size: Sequence[float], colors: Sequence[Color] = (GREY,), count: int = COUNT
+    shape: Shape | str, size: Sequence[float], colors: Sequence[Color] = (GRAY,), count: int = COUNT
 ) -> Ellipsoids:
     """Ellipsoids of a primitive around the origin.
 
@@ -43,7 +43,7 @@ def primitive(
         count: about how many ellipsoids.
 
     Raises:
-        ValueError: a size, a colour or the count is wrong.
+        ValueError: a size, a color or the count is wrong.
     """
     vertices, faces, side = primitive_mesh(shape, size, count)
     return from_mesh(vertices, faces, colors=side_colors(colors)[side])
@@ -52,7 +52,7 @@ def primitive(
 def primitive_mesh(shape: Shape | str, size: Sequence[float], count: int = COUNT) -> tuple[Tensor, Tensor, Tensor]:
     """Vertices (V, 3) float64, faces (F, 3) counter-clockwise from outside, and each vertex' side (V,), 0 to 5.
 
-    Sides share no vertices, so that their colours do not run into each other.
+    Sides share no vertices, so that their colors do not run into each other.
     """
     shape = Shape(shape)
     if len(size) != 3 or not all(0 < s < math.inf for s in size):
@@ -77,7 +77,7 @@ def primitive_mesh(shape: Shape | str, size: Sequence[float], count: int = COUNT
 
 
 def side_colors(colors: Sequence[Color]) -> Tensor:
-    """(6, 3) float64, one colour a side, from one, three or six."""
+    """(6, 3) float64, one color a side, from one, three or six."""
     if len(colors) not in (1, 3, 6) or not all(len(c) == 3 and all(0 <= part <= 1 for part in c) for c in colors):
         raise ValueError(f"colors must be 1, 3 or 6 lists of 3 numbers in [0, 1], got {colors}")
     return torch.tensor(colors, dtype=torch.float64).repeat_interleave(6 // len(colors), 0)

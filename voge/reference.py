@@ -40,13 +40,13 @@ def intersect(
 
     Returns:
         depth l (...), the t of the densest point; q (...) <= 0, the logarithm of the density there
-        relative to the centre; width s (...), the standard deviation along the ray, in t.
+        relative to the center; width s (...), the standard deviation along the ray, in t.
     """
     to_mean = means - origins
     nearest = (to_mean * directions).sum(-1, keepdim=True) / directions.square().sum(-1, keepdim=True)
     rotations = quats_to_matrices(quats)
     whiten = rotations / scales[..., None, :]  # row vectors times this are in units of standard deviations
-    # Measured from the point nearest to the centre, so that float32 need not carry the distance (section 1).
+    # Measured from the point nearest to the center, so that float32 need not carry the distance (section 1).
     point = ((nearest * directions - to_mean)[..., None, :] @ whiten).squeeze(-2)
     along = (directions[..., None, :] @ whiten).squeeze(-2)
     precision = along.square().sum(-1)  # 1 / s^2
@@ -126,7 +126,7 @@ def box_rule(boxes: int) -> tuple[np.ndarray, np.ndarray]:
     """Half widths a (boxes,) in standard deviations and masses w (boxes,) of nested boxes that stand for a Gaussian.
 
     A normal variable is uniform on [-a, a] with a^2 / 2 distributed as Gamma(3/2). The rule is Gauss's for
-    that law (generalised Laguerre, alpha = 1/2), by the eigenvalues of its Jacobi matrix (Golub and Welsch 1969).
+    that law (generalized Laguerre, alpha = 1/2), by the eigenvalues of its Jacobi matrix (Golub and Welsch 1969).
     """
     i = np.arange(boxes)
     beside = np.sqrt(i * (i + 0.5))[1:]

@@ -1,7 +1,7 @@
 """What a set of ellipsoids, or a mesh, should look like whatever the pictures say.
 
 Every term is a mean (), 0 at best, without unit, so that a weight means the same for an object of any size, and
-differentiable in everything it takes. Terms on neighbours take a graph from `nearest_neighbours`, made anew every
+differentiable in everything it takes. Terms on neighbors take a graph from `nearest_neighbors`, made anew every
 now and then, since who is near whom is a discrete choice without gradient. Formulas are derived in docs/fit.md.
 """
 
@@ -18,10 +18,10 @@ from voge.ellipsoids import Ellipsoids
 _TINY = 1e-12
 
 
-# ---- Neighbours ------------------------------------------------------------------------------
+# ---- Neighbors ------------------------------------------------------------------------------
 
 
-def nearest_neighbours(means: Tensor, count: int) -> Tensor:
+def nearest_neighbors(means: Tensor, count: int) -> Tensor:
     """Rows (N, k) of the nearest other means, k = min(count, N - 1), nearest first; on the means' device."""
     points = means.detach()
     count = min(count, len(points) - 1)
@@ -38,48 +38,48 @@ def nearest_neighbours(means: Tensor, count: int) -> Tensor:
     return torch.cat(found)
 
 
-def overlap(ellipsoids: Ellipsoids, neighbours: Tensor, target: float = -2.0) -> Tensor:
-    """Mean of (log O_ij - target)^2 over neighbours: neither gaps nor clumps, neither too large nor too small.
+def overlap(ellipsoids: Ellipsoids, neighbors: Tensor, target: float = -2.0) -> Tensor:
+    """Mean of (log O_ij - target)^2 over neighbors: neither gaps nor clumps, neither too large nor too small.
 
     O_ij is the cosine between two Gaussian functions in L2, the integral of their product over the root of the
     product of their squares' integrals (the Bhattacharyya coefficient of half the covariances):
 
         log O_ij = (log|S_i| + log|S_j|) / 4 + 3/2 log 2 - log|S_i + S_j| / 2 - D^T (S_i + S_j)^-1 D / 2, D = M_i - M_j
 
-    On a regular surface of hats (`voge.convert`) neighbours have log O = -2 / kappa^2.
+    On a regular surface of hats (`voge.convert`) neighbors have log O = -2 / kappa^2.
 
     Args:
         ellipsoids: N.
-        neighbours: (N, k) rows.
+        neighbors: (N, k) rows.
         target: of log O.
     """
     covariance = ellipsoids.covariances
     log_size = ellipsoids.scales.log().sum(1)  # 1/2 log|S|
-    both = covariance[:, None] + _beside(covariance, neighbours)
-    offset = ellipsoids.means[:, None] - _beside(ellipsoids.means, neighbours)
+    both = covariance[:, None] + _beside(covariance, neighbors)
+    offset = ellipsoids.means[:, None] - _beside(ellipsoids.means, neighbors)
     volume, away = _solve(both, offset)
-    sizes = log_size[:, None] + _beside(log_size, neighbours)
+    sizes = log_size[:, None] + _beside(log_size, neighbors)
     log_overlap = sizes / 2 + 1.5 * math.log(2) - volume.log() / 2 - away / 2
     # Pairs far apart have log O of minus thousands; the pull on them grows no more from some point on.
     return torch.nn.functional.huber_loss(log_overlap, torch.full_like(log_overlap, target), delta=2.0) * 2
 
 
-def tangency(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
-    """Mean of n_i^T C_i n_i / trace C_i: the neighbours of an ellipsoid lie in its plane.
+def tangency(ellipsoids: Ellipsoids, neighbors: Tensor) -> Tensor:
+    """Mean of n_i^T C_i n_i / trace C_i: the neighbors of an ellipsoid lie in its plane.
 
-    n_i is the shortest axis and C_i = sum_j D D^T, D = M_j - M_i. For given centres it is least, C's smallest
-    eigenvalue's share, where n_i is the normal of the neighbours' local PCA (Hoppe et al. 1992): it aligns normals
+    n_i is the shortest axis and C_i = sum_j D D^T, D = M_j - M_i. For given centers it is least, C's smallest
+    eigenvalue's share, where n_i is the normal of the neighbors' local PCA (Hoppe et al. 1992): it aligns normals
     without an eigen-decomposition, whose gradient is unbounded, and flattens the surface as well.
     """
-    offset = _beside(ellipsoids.means, neighbours) - ellipsoids.means[:, None]
+    offset = _beside(ellipsoids.means, neighbors) - ellipsoids.means[:, None]
     height = (offset @ shortest_axes(ellipsoids)[..., None]).squeeze(-1)
     return (height.square().sum(1) / (offset.square().sum((1, 2)) + _TINY)).mean()
 
 
-def agreement(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
-    """Mean of 1 - (n_i . n_j)^2 over neighbours: shortest axes agree up to their sign."""
+def agreement(ellipsoids: Ellipsoids, neighbors: Tensor) -> Tensor:
+    """Mean of 1 - (n_i . n_j)^2 over neighbors: shortest axes agree up to their sign."""
     normals = shortest_axes(ellipsoids)
-    return (1 - (normals[:, None] * _beside(normals, neighbours)).sum(-1).square()).mean()
+    return (1 - (normals[:, None] * _beside(normals, neighbors)).sum(-1).square()).mean()
 
 
 def flatness(ellipsoids: Ellipsoids) -> Tensor:
@@ -94,33 +94,33 @@ def roundness(ellipsoids: Ellipsoids) -> Tensor:
     return (long / middle).log().square().mean()
 
 
-def size_agreement(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
-    """Mean over neighbours of the squared difference of log scales, longest with longest: neighbours are alike."""
+def size_agreement(ellipsoids: Ellipsoids, neighbors: Tensor) -> Tensor:
+    """Mean over neighbors of the squared difference of log scales, longest with longest: neighbors are alike."""
     logs = ellipsoids.scales.log().sort(1).values
-    return (logs[:, None] - _beside(logs, neighbours)).square().mean()
+    return (logs[:, None] - _beside(logs, neighbors)).square().mean()
 
 
-def spacing_agreement(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
-    """Variance of the log distances to the neighbours of each: centres are spread evenly."""
-    offset = _beside(ellipsoids.means, neighbours) - ellipsoids.means[:, None]
+def spacing_agreement(ellipsoids: Ellipsoids, neighbors: Tensor) -> Tensor:
+    """Variance of the log distances to the neighbors of each: centers are spread evenly."""
+    offset = _beside(ellipsoids.means, neighbors) - ellipsoids.means[:, None]
     logs = offset.square().sum(-1).clamp_min(_TINY).log() / 2
     return logs.var(1, correction=0).mean()
 
 
-def laplacian(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
-    """Mean of |M_i - mean_j M_j|^2 over the mean squared distance to the neighbours (Desbrun et al. 1999, uniform).
+def laplacian(ellipsoids: Ellipsoids, neighbors: Tensor) -> Tensor:
+    """Mean of |M_i - mean_j M_j|^2 over the mean squared distance to the neighbors (Desbrun et al. 1999, uniform).
 
-    The umbrella operator on the graph of neighbours: fairs the surface of centres and evens out their spacing.
+    The umbrella operator on the graph of neighbors: fairs the surface of centers and evens out their spacing.
     """
-    beside = _beside(ellipsoids.means, neighbours)
+    beside = _beside(ellipsoids.means, neighbors)
     spread = (beside - ellipsoids.means[:, None]).square().sum(-1).mean()
     return (ellipsoids.means - beside.mean(1)).square().sum(-1).mean() / spread.clamp_min(_TINY)
 
 
-def feature_agreement(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
-    """Mean squared difference of neighbours' features: those that no picture shows take their neighbours'.
+def feature_agreement(ellipsoids: Ellipsoids, neighbors: Tensor) -> Tensor:
+    """Mean squared difference of neighbors' features: those that no picture shows take their neighbors'.
 
-    Where extra["sh"] makes colours depend on the direction of view, the mean over all directions too: orthonormal
+    Where extra["sh"] makes colors depend on the direction of view, the mean over all directions too: orthonormal
     functions have no products, so that each coefficient adds its own square times Y00^2 = 1 / (4 pi).
     """
     features = ellipsoids.features
@@ -130,7 +130,7 @@ def feature_agreement(ellipsoids: Ellipsoids, neighbours: Tensor) -> Tensor:
         sh = ellipsoids.extra["sh"]
         # The mean is over 1 + K coefficients, where their sum is meant.
         features = math.sqrt(1 + sh.shape[1]) * torch.cat([features, harmonics.Y00 * sh.flatten(1)], 1)
-    beside = _beside(features, neighbours)
+    beside = _beside(features, neighbors)
     return torch.nn.functional.mse_loss(beside, features[:, None].expand_as(beside))
 
 
@@ -152,16 +152,16 @@ def shortest_axes(ellipsoids: Ellipsoids) -> Tensor:
     return axes + (w * turned + torch.linalg.cross(u, turned)) * (2 / quats.square().sum(1, keepdim=True))
 
 
-def _beside(values: Tensor, neighbours: Tensor) -> Tensor:
-    """(N, k, ...) what the neighbours (N, k) have of values (N, ...)."""
-    # The gradient of `values[neighbours]` sorts all indices first, which costs more than all else here.
-    return values.index_select(0, neighbours.flatten()).unflatten(0, neighbours.shape)
+def _beside(values: Tensor, neighbors: Tensor) -> Tensor:
+    """(N, k, ...) what the neighbors (N, k) have of values (N, ...)."""
+    # The gradient of `values[neighbors]` sorts all indices first, which costs more than all else here.
+    return values.index_select(0, neighbors.flatten()).unflatten(0, neighbors.shape)
 
 
 def _solve(matrix: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
     """Determinant (...) and x^T A^-1 x (...) of positive symmetric matrices (..., 3, 3) and vectors (..., 3).
 
-    By cofactors: a batched factorisation of many small matrices costs ten times as much.
+    By cofactors: a batched factorization of many small matrices costs ten times as much.
     """
     a, b, c = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 0, 2]
     d, e, f = matrix[..., 1, 1], matrix[..., 1, 2], matrix[..., 2, 2]
@@ -186,7 +186,7 @@ def mesh_edges(vertices: Tensor, edges: Tensor, length: float = 0.0) -> Tensor:
 
 
 def mesh_laplacian(vertices: Tensor, edges: Tensor) -> Tensor:
-    """Mean of |mean of the neighbours - v| over vertices, uniform weights (`mesh_laplacian_smoothing`)."""
+    """Mean of |mean of the neighbors - v| over vertices, uniform weights (`mesh_laplacian_smoothing`)."""
     ends = torch.cat([edges, edges.flip(1)])
     sums = torch.zeros_like(vertices).index_add(0, ends[:, 0], vertices[ends[:, 1]])
     count = vertices.new_zeros(len(vertices)).index_add(0, ends[:, 0], vertices.new_ones(len(ends)))

@@ -17,7 +17,7 @@ from voge.settings import RenderSettings
 class Rendered:
     """Pictures of V views."""
 
-    image: Tensor  # (V, H, W, C) sum of W times features, over black; for colours, premultiplied by alpha
+    image: Tensor  # (V, H, W, C) sum of W times features, over black; for colors, premultiplied by alpha
     alpha: Tensor  # (V, H, W) 1 - T(inf), the share of light that the ellipsoids stop
     depth: Tensor  # (V, H, W) sum of W times distance along the ray, world units; not divided by alpha
 

@@ -1,8 +1,8 @@
 """Increments of poses: what a pose may do, and how a few numbers move it.
 
 An increment of one pose has 7 coordinates: translation along the world's axes (world units), rotation about the
-object's axes (radians, as a rotation vector) and the logarithm of the scale, both about a centre in the object's frame.
-Translation and turning about that centre do not mix: the centre goes where the translation takes it.
+object's axes (radians, as a rotation vector) and the logarithm of the scale, both about a center in the object's frame.
+Translation and turning about that center do not mix: the center goes where the translation takes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TRANSLATION, ROTATION, SCALE = slice(0, 3), slice(3, 6), slice(6, 7)
 
 
 def move(poses: Tensor, increments: Tensor, centers: Tensor) -> Tensor:
-    """Poses (..., 4, 4) after increments (..., 7) about centres (..., 3) of the objects' frames; differentiable."""
+    """Poses (..., 4, 4) after increments (..., 7) about centers (..., 3) of the objects' frames; differentiable."""
     linear, shift = poses[..., :3, :3], poses[..., :3, 3:]
     turn = rotation(increments[..., ROTATION]) * increments[..., SCALE, None].exp()
     moved = linear @ turn

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 TOO_LARGE = 3.0  # object over picture
 TOO_SMALL = 1 / 30  # an object may well be a tenth of its picture, so this side is more patient
-THOUSAND = (100.0, 10_000.0)  # a ratio of sizes that millimetres for metres explain
+THOUSAND = (100.0, 10_000.0)  # a ratio of sizes that millimeters for meters explain
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
     """An object in one view."""
 
-    distance: float  # from the camera's centre to the middle of the object, world units
+    distance: float  # from the camera's center to the middle of the object, world units
     size: float  # the object's diameter in the picture, pixels, as if it stood on the optical axis
     image: int  # the picture's shorter side, pixels
     behind: bool  # all of the object's box is behind the camera
@@ -97,7 +97,7 @@ def _scale_warning(found: Proportions) -> str | None:
     large = ratio > TOO_LARGE
     off = ratio if large else 1 / ratio
     if THOUSAND[0] <= off <= THOUSAND[1] and (not large or inside > 10):
-        units = ("millimetres", "metres") if large else ("metres", "millimetres")
+        units = ("millimeters", "meters") if large else ("meters", "millimeters")
         return (
             f"the object seems to be in {units[0]} and the cameras in {units[1]}: it is {_times(ratio)} its picture;"
             " scale one of them by 1000"

@@ -77,7 +77,7 @@ class _Sheet:
 
 
 def _write_stills(studio: Studio, folder: Path, console: Console, sheet: _Sheet) -> Iterator[Picture]:
-    """Write the outputs of every view; gives the colours over white or the background, for a film."""
+    """Write the outputs of every view; gives the colors over white or the background, for a film."""
     config = studio.config
     outputs = [output.value for output in config.outputs]
     features = studio.scene.ellipsoids.features

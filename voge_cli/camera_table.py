@@ -9,7 +9,7 @@ from voge.ellipsoids import Ellipsoids
 from voge.io.cameras import View, Views
 from voge.sanity import Proportions, proportions, sanity
 
-HEAD = ("view", "size", "focal", "principal point", "lens", "centre", "looks along")
+HEAD = ("view", "size", "focal", "principal point", "lens", "center", "looks along")
 
 
 def describe(file: str, views: Views, model: Ellipsoids | None) -> dict[str, Any]:

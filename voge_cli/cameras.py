@@ -225,7 +225,7 @@ def _draw(config: ShowCamerasConfig, views: list[View], model: Ellipsoids | None
     if model is not None:
         model = model.to(choose_device(config.device, config.settings.backend).device)
         if model.features is not None and model.features.shape[1] not in (1, 3):
-            model = replace(model, features=None)  # no colours: grey shows where it is
+            model = replace(model, features=None)  # no colors: gray shows where it is
     picture = draw_overview(
         views,
         model,

@@ -42,8 +42,8 @@ def convert(
         float | None, Option("--coverage", help="Method vertex: density half-way along an edge. Default: 0.5.")
     ] = None,
     flatness: Annotated[float | None, Option("--flatness", help="Thickness over width. Default: 0.05.")] = None,
-    neighbours: Annotated[
-        int | None, Option("--neighbours", help="Points: nearest ones that tell spacing and plane. Default: 16.")
+    neighbors: Annotated[
+        int | None, Option("--neighbors", help="Points: nearest ones that tell spacing and plane. Default: 16.")
     ] = None,
     units: Annotated[
         Literal["mm", "cm", "m"] | None, Option("--units", help="The file's unit: recorded, nothing is scaled.")
@@ -63,7 +63,7 @@ def convert(
     """Convert a mesh or points to ellipsoids, or ellipsoids to another format.
 
     Writes --out by its suffix: .safetensors (default: <stem>.safetensors in the current folder), .npz, .ply as 3D
-    Gaussian Splatting has it, or .glb of coloured points. KEY=VALUE after the options changes any setting that
+    Gaussian Splatting has it, or .glb of colored points. KEY=VALUE after the options changes any setting that
     --print-config shows.
     """
     from voge_cli import config as configs
@@ -79,7 +79,7 @@ def convert(
         "count": count,
         "coverage": coverage,
         "flatness": flatness,
-        "neighbours": neighbours,
+        "neighbors": neighbors,
         "units": units,
         "up": up,
         "normalize": normalize,
@@ -129,7 +129,7 @@ def _box(text: str | None) -> list[float] | None:
 
 
 def _placed(ellipsoids: Ellipsoids, config: ConvertConfig) -> Ellipsoids:
-    """Turned and normalised as asked, with the record."""
+    """Turned and normalized as asked, with the record."""
     from dataclasses import replace
 
     from voge.placement import normalize, turn_upright

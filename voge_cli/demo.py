@@ -211,7 +211,7 @@ def _report(folder: Path, config: DemoConfig, figures: dict[str, Any]) -> str:
         ),
         report.figure(folder / video, video),
         *(report.figure(folder / "rgb" / f"{i:04d}.png", f"azimuth {angle}") for i, angle in enumerate(AZIMUTHS)),
-        report.figure(folder / "sheet.png", "sheet.png, from the top: colours, alpha, depth, normals, turntable"),
+        report.figure(folder / "sheet.png", "sheet.png, from the top: colors, alpha, depth, normals, turntable"),
         report.text(
             "Ellipsoids fitted to 24 small pictures, of which 6 were held out (fit/report.html). To repeat it:"
         ),

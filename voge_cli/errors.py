@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
     unexpected = 1
     usage = 2  # wrong usage or configuration
     data = 3  # bad input data
-    diverged = 4  # an optimisation met a value that is not finite
+    diverged = 4  # an optimization met a value that is not finite
     device = 5  # device, backend or memory
     interrupted = 130  # Typer turns Ctrl-C into it
     terminated = 143  # SIGTERM, as from a batch system

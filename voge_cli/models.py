@@ -30,9 +30,9 @@ T = TypeVar("T")
 SETTINGS = {
     "hat": ("flatness", "kappa", "optical_depth"),
     "triangle": ("flatness", "kappa", "optical_depth"),
-    "points": ("flatness", "kappa", "optical_depth", "neighbours"),
+    "points": ("flatness", "kappa", "optical_depth", "neighbors"),
     "vertex": ("coverage",),
-    "isotropic": ("coverage", "neighbours"),
+    "isotropic": ("coverage", "neighbors"),
 }
 
 

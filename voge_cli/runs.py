@@ -1,4 +1,4 @@
-"""The folder of an optimising command: its files, going on with it, and the loop that fills it.
+"""The folder of an optimizing command: its files, going on with it, and the loop that fills it.
 
 A run is visible while it lasts: `config.yaml` from the start, a line of `metrics.jsonl` every few steps, and
 `checkpoint.safetensors`, which is replaced as a whole, so that whenever the program is killed `--resume` goes on.
@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from voge.optimize import Optimizer, Step
 
 from voge.io import DataError
 from voge.io.files import atomic_file
-from voge.optimise import Optimiser, Step
 from voge_cli import outputs
 from voge_cli.console import Console
 from voge_cli.errors import ExitCode, UsageError
@@ -36,7 +36,7 @@ _HEADER = "voge_run"  # key of the checkpoint's metadata
 class Checkpoint:
     """What a run needs to go on."""
 
-    state: dict[str, Tensor]  # as `Optimiser.state` has it, and what the command added
+    state: dict[str, Tensor]  # as `Optimizer.state` has it, and what the command added
     facts: dict[str, Any]  # plain values: command, version, steps done, seconds spent
 
 
@@ -142,7 +142,7 @@ class RunFolder:
 
 def drive(
     steps: Iterator[Step],
-    optimiser: Optimiser,
+    optimizer: Optimizer,
     run: RunFolder,
     console: Console,
     *,
@@ -160,27 +160,27 @@ def drive(
 
     Args:
         steps: the generator of the work.
-        optimiser: whose state is saved.
+        optimizer: whose state is saved.
         run: where to.
         console: shows progress.
         label: of the progress.
         log_every, save_every: steps between lines of metrics.jsonl and between checkpoints.
-        state: what the checkpoint must hold; default `optimiser.state`.
+        state: what the checkpoint must hold; default `optimizer.state`.
         watch: called after every step, such as to render a frame of a video.
 
     Raises:
-        voge.optimise.DivergedError: the last checkpoint is kept: it is of a step that was finite.
+        voge.optimize.DivergedError: the last checkpoint is kept: it is of a step that was finite.
     """
     began = time.monotonic()
     spent = lambda: seconds + time.monotonic() - began  # noqa: E731
 
     def save() -> None:
-        optimiser.check()
-        run.save((state or optimiser.state)(), {"done": optimiser.done, "seconds": round(spent(), 3)})
+        optimizer.check()
+        run.save((state or optimizer.state)(), {"done": optimizer.done, "seconds": round(spent(), 3)})
 
-    with signals_wait() as caught, progress(console, optimiser.steps, label, optimiser.done) as advance:
+    with signals_wait() as caught, progress(console, optimizer.steps, label, optimizer.done) as advance:
         for step in steps:
-            last = step.number == optimiser.steps
+            last = step.number == optimizer.steps
             numbers = step.values() if step.number % log_every == 0 or last or step.number == 1 else {}
             if numbers:
                 run.append({"step": step.number, "seconds": round(spent(), 3), **numbers})

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from voge.ellipsoids import Ellipsoids
-from voge.imaging.pictures import GREY
+from voge.imaging.pictures import GRAY
 from voge.io import DataError
 from voge.io.scenes import SUFFIXES, free_name, load_scene
 from voge.primitives import primitive
@@ -69,7 +69,7 @@ def load_objects(placed: Sequence[Placed], config: RenderConfig, console: Consol
     if _colors_needed(config):
         if bare := [str(path) for path, made in zip(paths, sets, strict=True) if made.features is None]:
             shaded = " and shaded by their normals" if len(bare) == len(sets) else ""
-            console.note(f"without colours, so shown in grey{shaded}: {', '.join(bare)}")
+            console.note(f"without colors, so shown in gray{shaded}: {', '.join(bare)}")
         if len({_channels(made) for made in sets}) > 1:
             sets = [_with_colors(made) for made in sets]
     return assemble([each.name for each in placed], sets, [each.pose for each in placed])
@@ -149,7 +149,7 @@ def _check_suits(path: Path, ellipsoids: Ellipsoids, config: RenderConfig) -> No
     """Refuse a model that lacks what an output needs."""
     channels = _channels(ellipsoids)
     if _colors_needed(config) and channels not in (0, 1, 3):
-        raise DataError(path, f"has {channels} features, which are no colours", "leave rgb and the turntable out")
+        raise DataError(path, f"has {channels} features, which are no colors", "leave rgb and the turntable out")
     if (Output.normal in config.outputs or config.light.enabled) and "normals" not in ellipsoids.extra:
         raise DataError(path, "has no normals", "convert it from a mesh or points, or leave normal and light out")
 
@@ -165,7 +165,7 @@ def _check_channels(paths: Sequence[Path], sets: Sequence[Ellipsoids]) -> None:
 
 
 def _with_colors(ellipsoids: Ellipsoids) -> Ellipsoids:
-    """The set with colours (N, 3): its own, greys spread over the channels, or the default grey."""
+    """The set with colors (N, 3): its own, grays spread over the channels, or the default gray."""
     if ellipsoids.features is None:
-        return replace(ellipsoids, features=torch.full_like(ellipsoids.means, GREY))
+        return replace(ellipsoids, features=torch.full_like(ellipsoids.means, GRAY))
     return replace(ellipsoids, features=ellipsoids.features.expand(-1, 3))

@@ -73,7 +73,7 @@ class Conversion:
     count: int | None = None
     coverage: float | None = None
     flatness: float | None = None
-    neighbours: int | None = None
+    neighbors: int | None = None
     kappa: float | None = None
     optical_depth: float | None = None
 
@@ -82,8 +82,8 @@ class Conversion:
             raise ValueError(f"coverage must lie between 0 and 1, got {self.coverage}")
         if self.count is not None and self.count < 4:
             raise ValueError(f"count must be at least 4, got {self.count}")
-        if self.neighbours is not None and self.neighbours < 3:
-            raise ValueError(f"neighbours must be at least 3, got {self.neighbours}")
+        if self.neighbors is not None and self.neighbors < 3:
+            raise ValueError(f"neighbors must be at least 3, got {self.neighbors}")
         for name in ("flatness", "kappa", "optical_depth"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

@@ -23,7 +23,7 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def of(self, items: Sequence[T]) -> list[T]:
-        """Every count-th item: neighbours, which are alike, go to different parts."""
+        """Every count-th item: neighbors, which are alike, go to different parts."""
         return list(items[self.number - 1 :: self.count])
 
 

@@ -127,7 +127,7 @@ class Studio:
         return images.read_picture(self.config.background)
 
     def _light(self) -> Light:
-        """The light that was asked for; without colours, normals are all there is to see."""
+        """The light that was asked for; without colors, normals are all there is to see."""
         light, ellipsoids = self.config.light, self.scene.ellipsoids
         shapeless = ellipsoids.features is None and "normals" in ellipsoids.extra
         return Light(enabled=True, ambient=light.ambient, position=light.position) if shapeless else light

@@ -22,7 +22,7 @@ void make_room(int n, Vectors&... vectors) {
 }
 
 // The ellipsoids that one ray meets, as arrays of which the first `count` values are in use. Depths are
-// measured from the ray's recentred origin.
+// measured from the ray's recentered origin.
 template <class T>
 struct Hits {
   int count = 0;

@@ -11,15 +11,15 @@
 namespace voge {
 namespace {
 
-// A tile's ellipsoids, unpacked for loops that vectorise over them.
+// A tile's ellipsoids, unpacked for loops that vectorize over them.
 template <class T>
 struct TileList {
   int size = 0;
   const int32_t* ids = nullptr;
   const T* nearest = nullptr;
-  Vec3<T> anchor{0, 0, 0};  // their mean centre: rays start beside it, so that depths keep their digits
+  Vec3<T> anchor{0, 0, 0};  // their mean center: rays start beside it, so that depths keep their digits
   int stride = 0;
-  std::vector<T> values;  // 14 rows: centre (3), whitening (9), density, least exponent that counts
+  std::vector<T> values;  // 14 rows: center (3), whitening (9), density, least exponent that counts
 
   void load(const voge_scene& s, int64_t tile) {
     const int64_t begin = s.tile_offsets[tile];

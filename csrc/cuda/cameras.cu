@@ -23,7 +23,7 @@ struct View {
     y = (static_cast<T>(row) + T(0.5) - cy) / fy;
     x = (static_cast<T>(column) + T(0.5) - cx - skew * y) / fx;
   }
-  __device__ Vec3<T> centre() const { return T(-1) * transposed_times(rotation, translation); }
+  __device__ Vec3<T> center() const { return T(-1) * transposed_times(rotation, translation); }
 };
 
 template <class T>
@@ -42,10 +42,10 @@ __global__ void rays_kernel(int64_t views, int64_t height, int64_t width, bool o
   view.plane(i % width, i / width % height, x, y);
   const Vec3<T> across = x * view.rotation.r0 + y * view.rotation.r1, ahead = view.rotation.r2;
   if (orthographic) {
-    store(origins, i, view.centre() + across), store(directions, i, ahead);
+    store(origins, i, view.center() + across), store(directions, i, ahead);
   } else {
     const Vec3<T> along = across + ahead;
-    store(origins, i, view.centre()), store(directions, i, (1 / sqrt(dot(along, along))) * along);
+    store(origins, i, view.center()), store(directions, i, (1 / sqrt(dot(along, along))) * along);
   }
 }
 

@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(32)
   const int64_t index = (view * s.height + (valid ? y : top)) * s.width + (valid ? x : left);
   const LocalRay<float> ray(s, index, tile);
   const Beam beam(ray, valid, min(s.tile_width, 32) - 1);
-  using Lists = WarpLists<Job::kColours>;
+  using Lists = WarpLists<Job::kColors>;
   const Lists lists(s, ray, beam, shared, lane);
   using TileRing = Ring<kBoxes, kSlots, kExact, Job::kBackward>;
   constexpr size_t kHits = Lists::kBytes, kSpare = kHits + TileRing::bytes();
@@ -112,7 +112,7 @@ bool side_by_side(const voge_scene& s) {
 template <class Job, int kBoxes, bool kExact>
 cudaError_t walk_tiles(const voge_scene& s, const typename Job::Arguments& arguments, Overflow later) {
   const int parts = (s.tile_height * s.tile_width + 31) / 32;
-  const size_t bytes = WarpLists<Job::kColours>::kBytes + Ring<kBoxes, kSlots, kExact, Job::kBackward>::bytes() +
+  const size_t bytes = WarpLists<Job::kColors>::kBytes + Ring<kBoxes, kSlots, kExact, Job::kBackward>::bytes() +
                        Job::spare_size(s) * sizeof(float);
   const auto kernel = tile_kernel<Job, kBoxes, kExact>;
   const cudaError_t error =

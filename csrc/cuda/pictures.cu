@@ -84,7 +84,7 @@ struct Pictures {
 template <class T, bool kFew>
 struct PictureJob {
   using Arguments = Pictures<T>;
-  static constexpr bool kBackward = false, kRows = false, kColours = false;
+  static constexpr bool kBackward = false, kRows = false, kColors = false;
   const Pictures<T>& to;
   const int64_t index;
   const T enough;  // optical depth in front of all that is to come at which a ray ends
@@ -101,11 +101,11 @@ struct PictureJob {
     if constexpr (!kFew) rows.fill(valid, false);
   }
 
-  struct Colour {
+  struct Color {
     T of[kFewChannels];
   };
-  VOGE_DEVICE Colour fetch(const voge_scene& s, const Outcome<T>& hit) const {
-    Colour out{};
+  VOGE_DEVICE Color fetch(const voge_scene& s, const Outcome<T>& hit) const {
+    Color out{};
     const T* features = static_cast<const T*>(s.features) + hit.id * s.channels;
 #pragma unroll
     for (int c = 0; c < kFewChannels; ++c)
@@ -113,13 +113,13 @@ struct PictureJob {
     return out;
   }
 
-  VOGE_DEVICE void take(const voge_scene& s, const LocalRay<T>& ray, const Outcome<T>& hit, const Colour& colour,
+  VOGE_DEVICE void take(const voge_scene& s, const LocalRay<T>& ray, const Outcome<T>& hit, const Color& color,
                         int = 0) {
     const T* features = static_cast<const T*>(s.features);
     if (hit.done) distance += hit.weight * (hit.depth + ray.shift);
     if constexpr (kFew) {
 #pragma unroll
-      for (int c = 0; c < kFewChannels; ++c) pixel[c] += hit.weight * colour.of[c];
+      for (int c = 0; c < kFewChannels; ++c) pixel[c] += hit.weight * color.of[c];
     } else {
       add_rows(features, hit);
     }
@@ -189,7 +189,7 @@ struct PictureGradients {
 template <class T, bool kFew>
 struct PictureGradientJob {
   using Arguments = PictureGradients<T>;
-  static constexpr bool kBackward = true, kRows = false, kColours = kFew;
+  static constexpr bool kBackward = true, kRows = false, kColors = kFew;
   static constexpr T enough = INFINITY;  // gradients never stop early
   const PictureGradients<T>& to;
   const int64_t index;
@@ -224,21 +224,21 @@ struct PictureGradientJob {
   VOGE_DEVICE void take_back() { sign = -1; }
   VOGE_DEVICE bool takes_back() const { return sign < 0; }
 
-  // dL/dW of a hit at a true distance; with `colour` all lanes ask for the same ellipsoid, of that colour.
-  VOGE_DEVICE T gradient(const voge_scene& s, bool mine, int32_t id, T distance, const float4* colour,
+  // dL/dW of a hit at a true distance; with `color` all lanes ask for the same ellipsoid, of that color.
+  VOGE_DEVICE T gradient(const voge_scene& s, bool mine, int32_t id, T distance, const float4* color,
                          int = 0) const {
     const T* features = static_cast<const T*>(s.features);
     T g = g_distance * distance;
     if constexpr (kFew) {
-      if (colour != nullptr)
-        return sign * (g + T(colour->x) * g_pixel[0] + T(colour->y) * g_pixel[1] + T(colour->z) * g_pixel[2] +
-                       T(colour->w) * g_pixel[3]);
+      if (color != nullptr)
+        return sign * (g + T(color->x) * g_pixel[0] + T(color->y) * g_pixel[1] + T(color->z) * g_pixel[2] +
+                       T(color->w) * g_pixel[3]);
       if (!mine) return 0;
       const T* of = features + id * s.channels;
 #pragma unroll
       for (int c = 0; c < kFewChannels; ++c)
         if (c < s.channels) g += g_pixel[c] * of[c];
-    } else if (colour != nullptr && rows.spare != nullptr) {
+    } else if (color != nullptr && rows.spare != nullptr) {
       if (any(mine)) g += product(features + id * s.channels);
     } else {
       each_group(mine, id, [&](int32_t of, unsigned lanes) VOGE_INLINED {

@@ -8,7 +8,7 @@ namespace voge {
 
 constexpr unsigned kWholeWarp = 0xffffffffu;
 VOGE_DEVICE bool any(bool value) { return __any_sync(kWholeWarp, value); }
-constexpr int kRow = 16;  // scalars of a packed ellipsoid: centre, whitening, density, least exponent, two unused
+constexpr int kRow = 16;  // scalars of a packed ellipsoid: center, whitening, density, least exponent, two unused
 
 struct Grid {
   int64_t columns, per_view, total;
@@ -96,7 +96,7 @@ struct Beam {
   }
 
   // May one of the rays meet the ellipsoid, whose events lie between the true distances `nearest` and `farthest`?
-  // In its frame a ray passes the centre no closer than the middle ray does, less what lies between the two
+  // In its frame a ray passes the center no closer than the middle ray does, less what lies between the two
   // across the middle ray. Never a false no.
   VOGE_DEVICE bool meets(const Packed<float>& e, float nearest, float farthest) const {
     const Hit<float> hit = intersect(e.mean, e.whitening, origin, direction);
@@ -114,14 +114,14 @@ struct Beam {
 constexpr int kFewChannels = 4;  // up to here a thread keeps a pixel to itself, beyond a warp shares the work
 
 // Lists for a whole warp: candidates that its beam may meet are staged in shared memory, one visit for all lanes; with
-// kColours their few channels too.
-template <bool kColours>
+// kColors their few channels too.
+template <bool kColors>
 struct WarpLists {
-  static constexpr size_t kBytes = 32 * ((kRow + (kColours ? 4 : 0)) * sizeof(float) + sizeof(float) + sizeof(int32_t));
+  static constexpr size_t kBytes = 32 * ((kRow + (kColors ? 4 : 0)) * sizeof(float) + sizeof(float) + sizeof(int32_t));
   const voge_scene& s;
   const LocalRay<float>& ray;
   const Beam& beam;
-  float4 *rows, *colours;
+  float4 *rows, *colors;
   float* edges;
   int32_t* ids;
   int lane;
@@ -131,12 +131,12 @@ struct WarpLists {
         ray(ray_),
         beam(beam_),
         rows(reinterpret_cast<float4*>(memory)),
-        colours(rows + 32 * kRow / 4),
-        edges(reinterpret_cast<float*>(colours + (kColours ? 32 : 0))),
+        colors(rows + 32 * kRow / 4),
+        edges(reinterpret_cast<float*>(colors + (kColors ? 32 : 0))),
         ids(reinterpret_cast<int32_t*>(edges + 32)),
         lane(lane_) {}
 
-  // visit(ellipsoid, id, colour, edge, end) from the front or the back, until no lane is `alive`; once more, with
+  // visit(ellipsoid, id, color, edge, end) from the front or the back, until no lane is `alive`; once more, with
   // `end`, after the last. No event of this or any later candidate comes before the edge: its least distance, or from
   // the back its greatest.
   template <bool kFromBack, class Visit>
@@ -149,14 +149,14 @@ struct WarpLists {
       const int staged = end ? 1 : stage(kFromBack, base, count);
       for (int j = 0; j < staged; ++j)
         visit(unpacked(rows[4 * j], rows[4 * j + 1], rows[4 * j + 2], rows[4 * j + 3]), ids[j],
-              kColours ? colours[j] : float4{}, edges[j], end);
+              kColors ? colors[j] : float4{}, edges[j], end);
       __syncwarp();
       base += 32;
     } while (!end);
   }
 
  private:
-  VOGE_DEVICE float4 colour_of(int32_t id) const {
+  VOGE_DEVICE float4 color_of(int32_t id) const {
     const float* of = static_cast<const float*>(s.features) + id * s.channels;
     float c[kFewChannels] = {0};
 #pragma unroll
@@ -188,7 +188,7 @@ struct WarpLists {
 #pragma unroll
       for (int k = 0; k < 4; ++k) rows[4 * place + k] = row[k];
       edges[place] = edge, ids[place] = id;
-      if constexpr (kColours) colours[place] = colour_of(id);
+      if constexpr (kColors) colors[place] = color_of(id);
     }
     __syncwarp();
     return __popc(votes);

@@ -5,7 +5,7 @@
 namespace voge {
 namespace {
 
-// A thread a (ray, channel): neighbours read neighbouring channels.
+// A thread a (ray, channel): neighbors read neighboring channels.
 template <class T>
 __global__ void gather_kernel(int64_t rays, int64_t channels, const int64_t* offsets, const int32_t* index,
                               const T* weight, const T* attributes, T* out) {

@@ -25,7 +25,7 @@ __device__ double warp_max(double v) {
 __device__ Vec3<double> widened(Vec3<float> v) { return {v.x, v.y, v.z}; }
 __device__ Vec3<double> widened(Vec3<double> v) { return v; }
 
-// The box of all centres that are seen, as ordered numbers: least of each coordinate, then greatest.
+// The box of all centers that are seen, as ordered numbers: least of each coordinate, then greatest.
 struct Extent {
   uint32_t bound[6];
 };
@@ -124,7 +124,7 @@ __global__ void count_kernel(const __grid_constant__ voge_scene s, const Cone* c
   else if (threadIdx.x < 6) atomicMax(extent->bound + threadIdx.x, box[threadIdx.x]);
 }
 
-// Entries item by item: the tile in the high bits, below it how far along the tile's axis the centre lies, as finely as
+// Entries item by item: the tile in the high bits, below it how far along the tile's axis the center lies, as finely as
 // the bits allow. The order within a tile need only be nearly right; equal keys stay in the items' order.
 template <class T>
 __global__ void fill_kernel(const __grid_constant__ voge_scene s, const Cone* cones, int64_t items, const int64_t* ends,

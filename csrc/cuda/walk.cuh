@@ -110,7 +110,7 @@ struct Walk {
   VOGE_DEVICE void walk(bool mine) {
     alive = mine, overflows = false;
     Sweep sweep = start_sweep<kBackward, Sweep>(blocked.value(), job);
-    lists.template each<kBackward>(alive, [&](const Packed<T>& e, int32_t id, float4 colour, T edge, bool end)
+    lists.template each<kBackward>(alive, [&](const Packed<T>& e, int32_t id, float4 color, T edge, bool end)
                                               VOGE_INLINED {
       const Hit<T> hit = intersect(e.mean, e.whitening, ray.origin, ray.direction);
       bool kept = alive && !end && bounds.hold(hit, e.least);
@@ -122,7 +122,7 @@ struct Walk {
         if (kept && ring.full()) overflows = true, alive = kept = false;
       }
       T g = 0;
-      if constexpr (kBackward) g = job.gradient(s, kept, id, hit.depth + ray.shift, &colour);
+      if constexpr (kBackward) g = job.gradient(s, kept, id, hit.depth + ray.shift, &color);
       if (!kept) return;
       const Met<T> met(e, hit);
       const T depth = along<kBackward>(hit.depth);

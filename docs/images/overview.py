@@ -29,9 +29,9 @@ def row(model: Path, azimuths: str, folder: Path) -> list[np.ndarray]:
     depth = np.load(folder / "depth" / "0000.npz")["depth"]
     seen = depth > 0
     near, far = depth[seen].min(), depth[seen].max()
-    grey = np.where(seen, 235 - 190 * (depth - near) / (far - near), 255).astype(np.uint8)
+    gray = np.where(seen, 235 - 190 * (depth - near) / (far - near), 255).astype(np.uint8)
     normals = np.where(seen[..., None], made[3], 255).astype(np.uint8)
-    return [*made[:3], np.repeat(grey[..., None], 3, 2), normals]
+    return [*made[:3], np.repeat(gray[..., None], 3, 2), normals]
 
 
 def main(data: Path) -> None:

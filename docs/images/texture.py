@@ -24,7 +24,7 @@ POSE = {"azimuth": 225, "elevation": 15, "distance": 3.6, "at": [0, 0.1, 0.05]}
 
 
 def photo(mesh: Path, path: Path) -> None:
-    """A picture of the mesh before coloured tiles."""
+    """A picture of the mesh before colored tiles."""
     angles = [float(POSE[name]) for name in ("azimuth", "elevation", "distance")]
     K = torch.tensor([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
     camera = voge.Cameras(voge.orbit(*angles, at=POSE["at"])[None], K[None], WIDTH, HEIGHT)

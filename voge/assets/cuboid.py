@@ -1,4 +1,4 @@
-"""A dense coloured cuboid, to be explained by few ellipsoids."""
+"""A dense colored cuboid, to be explained by few ellipsoids."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 SIDES = (1.0, 0.6, 0.75)  # half the lengths along x, y and z
-# A colour for each face: +x, -x, +y, -y, +z, -z.
+# A color for each face: +x, -x, +y, -y, +z, -z.
 COLORS = ((0.85, 0.3, 0.25), (0.2, 0.6, 0.85), (0.95, 0.8, 0.3), (0.5, 0.35, 0.7), (0.35, 0.75, 0.4), (0.9, 0.55, 0.2))
 
 
@@ -19,7 +19,7 @@ def cuboid(resolution: int = 24) -> tuple[Array, NDArray[np.int64], NDArray[np.f
         resolution: squares along a side, at least 1.
 
     Returns:
-        vertices (V, 3), those of each face its own, so that edges are sharp in colour; faces (F, 3), counter-clockwise
+        vertices (V, 3), those of each face its own, so that edges are sharp in color; faces (F, 3), counter-clockwise
         from outside; colors (V, 3), each face's own, brighter towards one corner.
     """
     if resolution < 1:

@@ -28,7 +28,7 @@ class Peer(str, Enum):
     """What to compare with."""
 
     torch = "torch"  # the definition of this package in plain torch, the same aggregation
-    gsplat = "gsplat"  # 3D Gaussian splatting: rasterised in the picture's plane
+    gsplat = "gsplat"  # 3D Gaussian splatting: rasterized in the picture's plane
     gsplat_ut = "gsplat-ut"  # 3DGUT: gsplat's ray path, the Gaussian's largest value on each ray
 
 
@@ -120,7 +120,7 @@ class Gsplat:
         return {"renderer": "gsplat", "version": None if missing else importlib.metadata.version("gsplat")}
 
     def prepare(self, scene: Scene) -> Work:
-        """Densities as the opacities through the centres; compiles gsplat's code on first use.
+        """Densities as the opacities through the centers; compiles gsplat's code on first use.
 
         Raises:
             BackendError: it is not installed, cannot be compiled, or the device is no GPU.

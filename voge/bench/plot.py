@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SUFFIXES = (".png", ".svg", ".pdf")
-# Okabe and Ito's colours, which colour-blind people tell apart too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's colors, which color-blind people tell apart too.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*"
 TICKS = 8  # so many sizes are written under the axis, more would overlap
 QUANTITIES: dict[str, Callable[[Row], int]] = {
@@ -88,11 +88,11 @@ def draw(rows: Sequence[Row], path: str | Path, title: str = "") -> None:
     panels = grows(measured)
     if not panels:
         raise ValueError("a plot needs two numbers of ellipsoids or two sizes of one scene that could be measured")
-    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(row["name"] for row in measured))}
+    colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(dict.fromkeys(row["name"] for row in measured))}
     figure = Figure(figsize=(5.6 * len(panels), 4.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, quantity in zip(axes, panels, strict=True):
-        _draw_panel(axis, series(measured, quantity), quantity, colours)
+        _draw_panel(axis, series(measured, quantity), quantity, colors)
         what = "GPU kernel" if clock(measured) == "kernel_ms" else "wall"
         axis.set_ylabel(f"{what} time, forward + backward, ms")
     if title:
@@ -102,16 +102,16 @@ def draw(rows: Sequence[Row], path: str | Path, title: str = "") -> None:
         figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=160)
 
 
-def _draw_panel(axis: Axes, lines: Sequence[Series], quantity: str, colours: dict[str, str]) -> None:
+def _draw_panel(axis: Axes, lines: Sequence[Series], quantity: str, colors: dict[str, str]) -> None:
     from matplotlib.ticker import LogLocator
 
     held = list(dict.fromkeys(line.fixed for line in lines))
     for line in lines:
         marker = MARKERS[held.index(line.fixed) % len(MARKERS)]
         label = line.name if len(held) == 1 else f"{line.name}, {line.fixed}"
-        style: dict[str, Any] = {"color": colours[line.name], "linestyle": "-" if line.ours else "--"}
+        style: dict[str, Any] = {"color": colors[line.name], "linestyle": "-" if line.ours else "--"}
         axis.plot(line.x, line.middle, marker=marker, markersize=5, linewidth=1.6, label=label, **style)
-        axis.fill_between(line.x, line.low, line.high, color=colours[line.name], alpha=0.15, linewidth=0)
+        axis.fill_between(line.x, line.low, line.high, color=colors[line.name], alpha=0.15, linewidth=0)
     longest = max(lines, key=lambda line: line.x[-1])
     ends = longest.x[0], longest.x[-1]
     linear = [longest.middle[-1] * x / ends[1] for x in ends]

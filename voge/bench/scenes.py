@@ -47,7 +47,7 @@ def cube(intervals: int, width: float = 1.0) -> Ellipsoids:
 
     Args:
         intervals: n, along an edge; at least 1.
-        width: 1 makes densities fall to a half midway between neighbours; hits grow with its square.
+        width: 1 makes densities fall to a half midway between neighbors; hits grow with its square.
     """
     grid = torch.linspace(-1, 1, intervals + 1)
     face = torch.cartesian_prod(grid, grid)

@@ -3,7 +3,7 @@
 from voge.convert.converters import COVERAGE as COVERAGE
 from voge.convert.converters import FLATNESS as FLATNESS
 from voge.convert.converters import KAPPA as KAPPA
-from voge.convert.converters import NEIGHBOURS as NEIGHBOURS
+from voge.convert.converters import NEIGHBORS as NEIGHBORS
 from voge.convert.converters import OPTICAL_DEPTH as OPTICAL_DEPTH
 from voge.convert.converters import SLIMMEST as SLIMMEST
 from voge.convert.converters import MeshMethod as MeshMethod

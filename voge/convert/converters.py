@@ -33,8 +33,8 @@ class MeshMethod(str, Enum):
 class PointMethod(str, Enum):
     """How points become ellipsoids."""
 
-    points = "points"  # flat, in the plane of the neighbours
-    isotropic = "isotropic"  # the paper's converter, from the distances to the neighbours
+    points = "points"  # flat, in the plane of the neighbors
+    isotropic = "isotropic"  # the paper's converter, from the distances to the neighbors
 
 
 # Smaller kappa leaves holes, larger blurs and fattens the silhouette; more X does the second as well.
@@ -43,7 +43,7 @@ OPTICAL_DEPTH = {"hat": 5.0, "triangle": 5.0, "points": 6.0}
 FLATNESS = 0.05  # from 0.1 on silhouettes fatten; below 0.05 IoU gains less than 0.001
 SLIMMEST = 0.08  # the smaller in-plane deviation is at least this part of the larger, against slivers
 COVERAGE = 0.5  # zeta (A.3)
-NEIGHBOURS = {"points": 16, "isotropic": 6}  # 16: 10 to 24 differ by 0.004 in IoU; 6: as many as a mesh has edges
+NEIGHBORS = {"points": 16, "isotropic": 6}  # 16: 10 to 24 differ by 0.004 in IoU; 6: as many as a mesh has edges
 
 
 def from_mesh(
@@ -104,7 +104,7 @@ def from_points(
     points: Tensor,
     *,
     method: PointMethod | str = PointMethod.points,
-    neighbours: int | None = None,
+    neighbors: int | None = None,
     colors: Tensor | None = None,
     normals: Tensor | None = None,
     kappa: float | None = None,
@@ -117,17 +117,17 @@ def from_points(
     Args:
         points: (P, 3) float, world units; P >= 4.
         method: see PointMethod.
-        neighbours: k, how many nearest others tell spacing and plane; P - 1 where there are fewer. Default: see
-            NEIGHBOURS.
+        neighbors: k, how many nearest others tell spacing and plane; P - 1 where there are fewer. Default: see
+            NEIGHBORS.
         colors: (P, C) float, become features.
         normals: (P, 3) float, any length, become extra["normals"]. They do not set the planes: on samples of the
-            bunny, exact or noisy, the neighbours' planes gave the better silhouettes even against true normals.
+            bunny, exact or noisy, the neighbors' planes gave the better silhouettes even against true normals.
         kappa, optical_depth, flatness: as in `from_mesh`, for `points`.
-        coverage: zeta, for `isotropic`: the density half-way to a neighbour at the mean distance.
+        coverage: zeta, for `isotropic`: the density half-way to a neighbor at the mean distance.
 
     Returns:
         P ellipsoids, float32. Method `points` has extra["normals"] in any case: without given ones those of the
-        neighbours' planes, turned to agree with each other and outwards (99.8 % right on the bunny).
+        neighbors' planes, turned to agree with each other and outwards (99.8 % right on the bunny).
 
     Raises:
         ValueError: a shape or a setting is wrong, a coordinate is not finite, or the points are too few or all one.
@@ -138,10 +138,10 @@ def from_points(
     normals = _attribute(len(points), "normals", normals, "3")
     if len(points) < 4:
         raise ValueError(f"points must number at least 4, got {len(points)}")
-    neighbours = NEIGHBOURS[method.value] if neighbours is None else neighbours
-    if neighbours < 3:
-        raise ValueError(f"neighbours must be at least 3, got {neighbours}")
-    distance, index = surfaces.nearest(points, min(neighbours, len(points) - 1))
+    neighbors = NEIGHBORS[method.value] if neighbors is None else neighbors
+    if neighbors < 3:
+        raise ValueError(f"neighbors must be at least 3, got {neighbors}")
+    distance, index = surfaces.nearest(points, min(neighbors, len(points) - 1))
     if not distance[:, -1].max() > 0:
         raise ValueError(f"points must differ; got the same {len(points)} times")
     if normals is not None:
@@ -153,7 +153,7 @@ def from_points(
     else:
         made = _flat(surfaces.patches(points, distance, index), method.value, kappa, optical_depth, flatness, colors)
     extra = made.extra if normals is None else {"normals": normals.float()}
-    return replace(made, extra=extra, metadata={**made.metadata, "neighbours": str(neighbours)})
+    return replace(made, extra=extra, metadata={**made.metadata, "neighbors": str(neighbors)})
 
 
 def _flat(
@@ -189,7 +189,7 @@ def _flat(
 def _spheres(
     centers: Tensor, spacing: Tensor, method: str, coverage: float, features: Tensor | None, normals: Tensor | None
 ) -> Ellipsoids:
-    """The paper's isotropic kernels: density 1 in the centre, zeta at half the spacing (N,)."""
+    """The paper's isotropic kernels: density 1 in the center, zeta at half the spacing (N,)."""
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must lie between 0 and 1, got {coverage}")
     scales = (spacing / math.sqrt(8 * math.log(1 / coverage)))[:, None].repeat(1, 3)

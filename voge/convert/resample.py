@@ -12,7 +12,7 @@ from voge.convert.textures import Texture
 from voge.io.meshes import Array, Mesh, Points, points_of, rebuilt
 
 COLLAPSED = 0.7  # of the vertices asked for are left by quadrics, which spare flat parts; splitting evens them out
-COLOR_WEIGHT = 4.0  # a face between colours that differ by 1 counts as longer by this many lengths
+COLOR_WEIGHT = 4.0  # a face between colors that differ by 1 counts as longer by this many lengths
 LEAST_WANTED = 0.6  # of the longest: what is shorter waits for another round
 
 
@@ -20,7 +20,7 @@ def resample(geometry: Mesh | Points, count: int) -> Mesh | Points:
     """The same surface with `count` vertices, or points.
 
     A mesh with fewer gets more where its edges are longest; its shape and texture stay exactly as they are. One with
-    more is decimated by quadric errors (fast-simplification), then its longest edges are split; colours become means
+    more is decimated by quadric errors (fast-simplification), then its longest edges are split; colors become means
     over the vertices that each one stands for. Points are thinned evenly.
 
     Raises:
@@ -39,7 +39,7 @@ def resample(geometry: Mesh | Points, count: int) -> Mesh | Points:
 def refine(mesh: Mesh, count: int) -> Mesh:
     """Split the longest edges, round after round, until there are `count` vertices.
 
-    A face counts as longer where the colours of its corners differ, so that more vertices go where a texture has edges.
+    A face counts as longer where the colors of its corners differ, so that more vertices go where a texture has edges.
     """
     if len(mesh.vertices) >= count:
         return mesh
@@ -66,7 +66,7 @@ def _to_next(corners: Array) -> Array:
 
 
 def _corner_colors(mesh: Mesh, parent: Array, corners: Array) -> Array | None:
-    """(F', 3, 3) colours of the corners of pieces of faces; None without colours."""
+    """(F', 3, 3) colors of the corners of pieces of faces; None without colors."""
     if mesh.texture is not None:
         a, b, c = corners.transpose(1, 0, 2)
         share = np.repeat(np.abs((np.cross(a, b) * c).sum(1)), 3) / 4  # about a quarter of the piece
@@ -76,7 +76,7 @@ def _corner_colors(mesh: Mesh, parent: Array, corners: Array) -> Array | None:
 
 
 def decimate(mesh: Mesh, count: int) -> Mesh:
-    """Collapse vertices until some COLLAPSED of `count` are left; without colours.
+    """Collapse vertices until some COLLAPSED of `count` are left; without colors.
 
     Raises:
         ValueError: more than `count` are left, as with many separate pieces.
@@ -159,7 +159,7 @@ def _cut_texture(texture: Texture, parent: Array, corners: Array) -> Texture:
 
 
 def _nearest_means(source: Mesh, target: Mesh) -> Array:
-    """(V, 3) mean colours of the source's vertices nearest to each of the target's, else of the nearest one.
+    """(V, 3) mean colors of the source's vertices nearest to each of the target's, else of the nearest one.
 
     Near counts the normals as well, lest the two sides of a thin sheet mix.
     """
@@ -180,7 +180,7 @@ def _nearest_means(source: Mesh, target: Mesh) -> Array:
 
 
 def thin(points: Points, count: int) -> Points:
-    """`count` of the points, one in each cell of a grid, with the mean colour of its cell.
+    """`count` of the points, one in each cell of a grid, with the mean color of its cell.
 
     Raises:
         ValueError: there are fewer.

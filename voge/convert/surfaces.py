@@ -1,6 +1,6 @@
 """Pieces of a surface, one for each ellipsoid to be: of meshes and of points (docs/mathematics.md, section 5).
 
-Everything is float64 and vectorised; half a million vertices or points take seconds.
+Everything is float64 and vectorized; half a million vertices or points take seconds.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _ROWS = 2**16  # points worked on together: bounds memory
 class Surface(NamedTuple):
     """N pieces of a surface."""
 
-    centers: Tensor  # (N, 3) centres of mass, world units
-    spread: Tensor  # (N, 3, 3) covariances about the centres
+    centers: Tensor  # (N, 3) centers of mass, world units
+    spread: Tensor  # (N, 3, 3) covariances about the centers
     area: Tensor  # (N,)
     normals: Tensor  # (N, 3) unit
 
@@ -30,7 +30,7 @@ class Surface(NamedTuple):
 
 
 def hats(vertices: Tensor, faces: Tensor) -> Surface:
-    """The vertices' hat functions: 1 at the vertex, 0 at its neighbours, linear on the faces between.
+    """The vertices' hat functions: 1 at the vertex, 0 at its neighbors, linear on the faces between.
 
     Together the hats are 1 all over the surface, so their masses add up to its area.
 
@@ -86,11 +86,11 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     corners = faces.flatten()
     sums = vertices.new_zeros(len(vertices), 3).index_add_(0, corners, cross.repeat_interleave(3, 0))
     size = vertices.new_zeros(len(vertices)).index_add_(0, corners, length.repeat_interleave(3))
-    cancelled = sums.norm(dim=1) < 0.01 * size
-    if cancelled.any():
+    canceled = sums.norm(dim=1) < 0.01 * size
+    if canceled.any():
         outer = cross[:, :, None] * cross[:, None, :] / length[:, None, None]
         lines = vertices.new_zeros(len(vertices), 3, 3).index_add_(0, corners, outer.repeat_interleave(3, 0))
-        sums[cancelled] = torch.linalg.eigh(lines[cancelled]).eigenvectors[:, :, 2]
+        sums[canceled] = torch.linalg.eigh(lines[canceled]).eigenvectors[:, :, 2]
     return torch.nn.functional.normalize(sums, dim=-1, eps=0)
 
 
@@ -117,17 +117,17 @@ def nearest(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def patches(points: Tensor, distance: Tensor, index: Tensor) -> Surface:
-    """What each point stands for: as much surface as a point has there, in the plane of its neighbours.
+    """What each point stands for: as much surface as a point has there, in the plane of its neighbors.
 
     Args:
         points: (N, 3).
         distance, index: (N, k + 1) from `nearest`.
 
     Returns:
-        N pieces with the variance of a hat function of their area, stretched as the neighbours are; the
-        normals are those of the neighbours' planes, turned by `orient`.
+        N pieces with the variance of a hat function of their area, stretched as the neighbors are; the
+        normals are those of the neighbors' planes, turned by `orient`.
     """
-    found = [_neighbour_plane(points[rows]) for rows in index.split(_ROWS)]
+    found = [_neighbor_plane(points[rows]) for rows in index.split(_ROWS)]
     spread, normals = (torch.cat(parts) for parts in zip(*found, strict=True))
     axes, variances = in_plane(spread, normals)
     # Where more than k points coincide they have no area of their own; ellipsoids need some size.
@@ -140,9 +140,9 @@ def patches(points: Tensor, distance: Tensor, index: Tensor) -> Surface:
 
 
 def orient(points: Tensor, normals: Tensor, index: Tensor, links: int = 8) -> Tensor:
-    """Signs (P,) that make the normals (P, 3) of neighbouring points agree (Hoppe et al. 1992).
+    """Signs (P,) that make the normals (P, 3) of neighboring points agree (Hoppe et al. 1992).
 
-    Signs spread along the spanning tree of the graph of neighbours that turns least. In each connected part
+    Signs spread along the spanning tree of the graph of neighbors that turns least. In each connected part
     the point farthest from the part's middle looks outwards.
     """
     from scipy.sparse import coo_array
@@ -172,10 +172,10 @@ def orient(points: Tensor, normals: Tensor, index: Tensor, links: int = 8) -> Te
     return torch.from_numpy(sign[:count]).to(normals)
 
 
-def _neighbour_plane(neighbours: Tensor) -> tuple[Tensor, Tensor]:
-    """Covariances (P, 3, 3) of neighbours (P, k, 3), and the directions (P, 3) along which they vary least."""
-    offsets = neighbours - neighbours.mean(1, keepdim=True)
-    spread = offsets.mT @ offsets / neighbours.shape[1]
+def _neighbor_plane(neighbors: Tensor) -> tuple[Tensor, Tensor]:
+    """Covariances (P, 3, 3) of neighbors (P, k, 3), and the directions (P, 3) along which they vary least."""
+    offsets = neighbors - neighbors.mean(1, keepdim=True)
+    spread = offsets.mT @ offsets / neighbors.shape[1]
     return spread, torch.linalg.eigh(spread).eigenvectors[:, :, 0]
 
 

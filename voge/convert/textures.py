@@ -1,4 +1,4 @@
-"""Textures on triangle meshes: their colour at a place of a face, and their mean over a piece of surface.
+"""Textures on triangle meshes: their color at a place of a face, and their mean over a piece of surface.
 
 A mean over a footprint is taken from a pyramid of ever smaller pictures, each half as large as the one before, between
 the two levels whose pixels are about as large as the footprint; so no texel is skipped, however fine the texture.
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-REACH = 0.5  # a vertex's colour is the mean over its hat shrunk by this factor (docs/formats.md)
+REACH = 0.5  # a vertex's color is the mean over its hat shrunk by this factor (docs/formats.md)
 MOST_CUTS = 8  # pieces along the side of a face that are looked up one by one
 _ROWS = 2**18  # places looked up together: bounds memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Texture:
-    """What colours the F faces of a mesh: pictures by texture coordinates, plain colours elsewhere."""
+    """What colors the F faces of a mesh: pictures by texture coordinates, plain colors elsewhere."""
 
     uv: Array  # (F, 3, 2) float64 texture coordinates of the corners, v upwards; beyond 0 to 1 pictures repeat
     image: Array  # (F,) int64 row of `images`; -1 for none
     images: tuple[tuple[Array, ...], ...]  # pyramids (see `pyramid`) of (H, W, 3) uint8, rows from the top
     tints: Array  # (images, 3) float32, multiply the pictures
-    plain: Array  # (F, 3, 3) float32 colours of the corners of faces without picture; (0, 3, 3) where all have one
+    plain: Array  # (F, 3, 3) float32 colors of the corners of faces without picture; (0, 3, 3) where all have one
 
     def faces(self, rows: Array) -> Texture:
         """The texture of some of the faces: a mask or indices."""
@@ -36,7 +36,7 @@ class Texture:
         return replace(self, uv=self.uv[rows], image=self.image[rows], plain=plain)
 
     def lookup(self, face: Array, corners: Array, share: Array | float = 0.0) -> Array:
-        """Colours (P, 3) float64 in [0, 1] of places on faces.
+        """Colors (P, 3) float64 in [0, 1] of places on faces.
 
         Args:
             face: (P,) rows of the mesh's faces.
@@ -66,7 +66,7 @@ class Texture:
 
 
 def corner_colors(texture: Texture, reach: float = REACH) -> Array:
-    """(F, 3, 3) float32 mean colour of every face around each of its corners, weighted by the corner's hat function.
+    """(F, 3, 3) float32 mean color of every face around each of its corners, weighted by the corner's hat function.
 
     Args:
         texture: of F faces.
@@ -88,7 +88,7 @@ def corner_colors(texture: Texture, reach: float = REACH) -> Array:
 
 
 def vertex_colors(texture: Texture, faces: Array, areas: Array, count: int, reach: float = REACH) -> Array:
-    """(count, 3) float32 colours of the vertices: means of their faces' corners weighted by area.
+    """(count, 3) float32 colors of the vertices: means of their faces' corners weighted by area.
 
     Args:
         texture: of F faces.
@@ -113,7 +113,7 @@ def pyramid(image: Array) -> tuple[Array, ...]:
 
 
 def sample_texture(image: Array, uv: Array, clamp: Array | bool = False) -> Array:
-    """Colours (P, C) of a picture (H, W, C) at texture coordinates (P, 2), v upwards, bilinear.
+    """Colors (P, C) of a picture (H, W, C) at texture coordinates (P, 2), v upwards, bilinear.
 
     It repeats beyond 0 and 1, or where `clamp` (P,) holds its rim goes on: else opposite rims would mix.
     """
@@ -132,7 +132,7 @@ def _within(index: Array, count: int, clamp: Array | bool) -> Array:
 
 
 def _sample_levels(levels: Sequence[Array], uv: Array, level: Array, clamp: Array) -> Array:
-    """Colours (P, 3) at fractional levels (P,) of a pyramid."""
+    """Colors (P, 3) at fractional levels (P,) of a pyramid."""
     level = np.minimum(level, len(levels) - 1)
     lower = np.minimum(level.astype(np.int64), len(levels) - 2) if len(levels) > 1 else np.zeros(len(level), np.int64)
     colors = np.empty((len(uv), 3))
@@ -155,7 +155,7 @@ def _texels(uv: Array, shape: tuple[int, ...]) -> Array:
 def _hat_places(cuts: int) -> tuple[Array, Array]:
     """Barycentric places (Q, 3) of cuts^2 pieces of a face, and the share (Q,) of the first corner's hat in each."""
     if cuts == 1:
-        return np.array([[0.5, 0.25, 0.25]]), np.ones(1)  # exact where colours are linear
+        return np.array([[0.5, 0.25, 0.25]]), np.ones(1)  # exact where colors are linear
     steps = range(cuts)
     upright = [(i + 1 / 3, j + 1 / 3) for i in steps for j in range(cuts - i)]
     turned = [(i + 2 / 3, j + 2 / 3) for i in steps for j in range(cuts - i - 1)]

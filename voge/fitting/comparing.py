@@ -16,7 +16,7 @@ from voge.fitting.parameters import moved_cameras
 from voge.fitting.settings import Background, FitSettings, Part
 from voge.fitting.starts import border_color
 from voge.losses import COLOR_LOSSES, SILHOUETTE_LOSSES, dissimilarity
-from voge.optimise import Optimiser, Variable
+from voge.optimize import Optimizer, Variable
 from voge.pose.sampling import widened
 from voge.viewpoints import resized
 
@@ -46,7 +46,7 @@ class Comparison:
         self.order = torch.arange(sum(map(len, captures)))  # of the views: in each step the next few
 
     def variables(self) -> dict[str, Variable]:
-        """What is optimised of cameras and background, with its rates."""
+        """What is optimized of cameras and background, with its rates."""
         wanted, rates, variables = self.settings.optimize, self.settings.rates, {}
         zeros = self.center.new_zeros
         if Part.poses in wanted:
@@ -67,22 +67,22 @@ class Comparison:
 
     @property
     def moves_cameras(self) -> bool:
-        """Whether anything of the cameras is optimised."""
+        """Whether anything of the cameras is optimized."""
         return not {Part.poses, Part.focals, Part.centers}.isdisjoint(self.settings.optimize)
 
     def background(self, values: Mapping[str, Tensor]) -> Tensor:
-        """(3,) what is behind the object when pictures are shown: of `random`, the middle grey."""
+        """(3,) what is behind the object when pictures are shown: of `random`, the middle gray."""
         named = {Background.black: 0.0, Background.white: 1.0, Background.random: 0.5}
         if self.settings.background is Background.learned:
             return values["raw_background"].sigmoid()
         return self.center.new_full((3,), named[self.settings.background])
 
-    def terms(self, ellipsoids: Ellipsoids, step: int, optimiser: Optimiser) -> dict[str, Tensor]:
+    def terms(self, ellipsoids: Ellipsoids, step: int, optimizer: Optimizer) -> dict[str, Tensor]:
         """Means over the views of this step, unweighted."""
         settings = self.settings
         size = -1 if step < settings.coarse.until * settings.steps else 0
         seen = widened(ellipsoids, self.cells[size], settings.filter)
-        chosen = self.views(step, optimiser.generator)
+        chosen = self.views(step, optimizer.generator)
         terms: dict[str, Tensor] = {}
         first = 0
         for i, (capture, rays) in enumerate(self.levels[size]):
@@ -91,7 +91,7 @@ class Comparison:
             if not own:
                 continue
             rows = torch.tensor(own).to(ellipsoids.device, non_blocking=True)
-            found = self._compare(seen, i, capture, rays, rows, optimiser)
+            found = self._compare(seen, i, capture, rays, rows, optimizer)
             if len(own) == len(chosen):
                 return found
             for name, term in found.items():
@@ -118,10 +118,10 @@ class Comparison:
         capture: Capture,
         rays: Rays | None,
         rows: Tensor,
-        optimiser: Optimiser,
+        optimizer: Optimizer,
     ) -> dict[str, Tensor]:
         """Some views of a capture against what is rendered of them."""
-        settings, values = self.settings, optimiser.values
+        settings, values = self.settings, optimizer.values
         cameras = self._cameras(values, index, self._fine(capture.cameras), rows)
         if rays is None:
             some = ops.camera_rays(cameras, settings.settings.backend)
@@ -135,7 +135,7 @@ class Comparison:
         if masks is None or settings.background is not Background.black:
             behind = self.background(values)
             if settings.background is Background.random:
-                behind = torch.rand(3, generator=optimiser.generator).to(images, non_blocking=True)
+                behind = torch.rand(3, generator=optimizer.generator).to(images, non_blocking=True)
             image = image + (1 - alpha)[..., None] * behind
             images = images if masks is None else images + (1 - masks)[..., None] * behind
         terms = {}
@@ -148,7 +148,7 @@ class Comparison:
         return terms
 
     def _render(self, ellipsoids: Ellipsoids, rays: Rays, cameras: Cameras) -> tuple[Tensor, Tensor]:
-        """Images (V, H, W, 3) and alpha (V, H, W); view by view where each sees other colours."""
+        """Images (V, H, W, 3) and alpha (V, H, W); view by view where each sees other colors."""
         settings, features = self.settings.settings, ellipsoids.features
         assert features is not None
         if "sh" not in ellipsoids.extra:
@@ -164,7 +164,7 @@ class Comparison:
     def _cameras(
         self, values: Mapping[str, Tensor], index: int, cameras: Cameras, rows: Tensor | None = None
     ) -> Cameras:
-        """The cameras of a capture in some size, with what is optimised of them; of some rows, or all."""
+        """The cameras of a capture in some size, with what is optimized of them; of some rows, or all."""
         chosen = cameras if rows is None else cameras[rows]
         if not self.moves_cameras:
             return chosen

@@ -46,7 +46,7 @@ def score(
 
 
 def _seen(ellipsoids: Ellipsoids, camera: Cameras) -> Ellipsoids:
-    """The set in the colours that a camera sees."""
+    """The set in the colors that a camera sees."""
     if "sh" not in ellipsoids.extra or ellipsoids.features is None:
         return ellipsoids
     colors = harmonics.seen_from(camera, ellipsoids.means, ellipsoids.features, ellipsoids.extra["sh"])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from voge import harmonics, regularisers
+from voge import harmonics, regularizers
 from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
 from voge.fitting import growth
@@ -25,7 +25,7 @@ from voge.fitting.following import Follower
 from voge.fitting.parameters import ellipsoid_variables, to_ellipsoids
 from voge.fitting.settings import FitSettings, Part
 from voge.fitting.starts import Start, enclosed, sphere
-from voge.optimise import Optimiser, Rate, Step, Variable
+from voge.optimize import Optimizer, Rate, Step, Variable
 from voge.pose.sampling import widened
 
 NAMES = {
@@ -35,9 +35,9 @@ NAMES = {
     Part.density: "raw_density",
     Part.colors: "raw_colors",
 }
-COLORS = ("raw_colors", "sh")  # variables of `Part.colors`; the second where colours depend on the direction of view
+COLORS = ("raw_colors", "sh")  # variables of `Part.colors`; the second where colors depend on the direction of view
 RAISED = 0.3  # part of the steps after which harmonics of the next degree come in, from 1 on
-_ALONE = ("flatness", "roundness", "opacity_entropy")  # regularisers that ask for no neighbours
+_ALONE = ("flatness", "roundness", "opacity_entropy")  # regularizers that ask for no neighbors
 _MESH = ("mesh_edges", "mesh_laplacian", "mesh_normals")
 
 
@@ -67,7 +67,7 @@ def fit(
 
     Raises:
         ValueError: captures, start and settings do not belong together.
-        voge.optimise.DivergedError: a loss or a gradient is not finite; names it and the step.
+        voge.optimize.DivergedError: a loss or a gradient is not finite; names it and the step.
     """
     fitting = Fitting([captures] if isinstance(captures, Capture) else captures, start, settings or FitSettings())
     for step in fitting.steps():
@@ -103,39 +103,39 @@ class Fitting:
         self.follower: Follower | None = None
         if self.faces is not None and settings.surface.until > 0 and Part.means in settings.optimize:
             self.follower = Follower(self.base, self.faces, settings.surface, settings.steps)
-        self.optimiser = Optimiser(self._variables(), settings.steps, seed=settings.seed)
-        self.neighbours: Tensor | None = None  # (N, k)
+        self.optimizer = Optimizer(self._variables(), settings.steps, seed=settings.seed)
+        self.neighbors: Tensor | None = None  # (N, k)
         self.pull = self.base.means.new_zeros(len(self.base))  # summed lengths of gradients, for growth
-        self._graph = None if self.faces is None else regularisers.mesh_graph(self.faces)
+        self._graph = None if self.faces is None else regularizers.mesh_graph(self.faces)
         self._weights = {name: weight for name, weight in vars(settings.weights).items() if weight}
 
     # ---- What it holds -----------------------------------------------------------------------
 
     def result(self) -> Fitted:
         """The present state."""
-        return Fitted(self.ellipsoids(), self.comparison.refined(self.optimiser.values), self.background())
+        return Fitted(self.ellipsoids(), self.comparison.refined(self.optimizer.values), self.background())
 
     def ellipsoids(self) -> Ellipsoids:
         """The present set without gradient history, filter included: as full-sized pictures see it.
 
-        Given scales that are not optimised come back as they are.
+        Given scales that are not optimized come back as they are.
         """
-        present = self._present(self.optimiser.done).detach()
+        present = self._present(self.optimizer.done).detach()
         own = Part.scales in self.settings.optimize
         return widened(present, self.comparison.cells[0], self.settings.filter) if own else present
 
     def background(self) -> Tensor:
-        """(3,) what is behind the object when pictures are shown: of `random`, the middle grey."""
-        return self.comparison.background(self.optimiser.values).detach()
+        """(3,) what is behind the object when pictures are shown: of `random`, the middle gray."""
+        return self.comparison.background(self.optimizer.values).detach()
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on, by flat names, on the CPU."""
         own = {f"base/{name}": getattr(self.base, name) for name in ("means", "scales", "quats", "density", "features")}
         own |= {f"base/{name}": tensor for name, tensor in self.base.extra.items()}
         own |= {"pull": self.pull, "order": self.comparison.order}
-        if self.neighbours is not None:
-            own["neighbours"] = self.neighbours
-        return {**self.optimiser.state(), **{name: t.detach().to("cpu", copy=True) for name, t in own.items()}}
+        if self.neighbors is not None:
+            own["neighbors"] = self.neighbors
+        return {**self.optimizer.state(), **{name: t.detach().to("cpu", copy=True) for name, t in own.items()}}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a state.
@@ -146,7 +146,7 @@ class Fitting:
         counts = [0 if sh is None else sh.shape[1] for sh in (state.get("base/sh"), self.base.extra.get("sh"))]
         if counts[0] != counts[1]:
             raise ValueError("the state's sh_degree is {}, not {}".format(*map(harmonics.degree_of, counts)))
-        self.optimiser.load({name: t for name, t in state.items() if name != "pull" and not name.startswith("base/")})
+        self.optimizer.load({name: t for name, t in state.items() if name != "pull" and not name.startswith("base/")})
         device = self.base.device
         saved = {name.removeprefix("base/"): t.to(device) for name, t in state.items() if name.startswith("base/")}
         self.base = Ellipsoids(
@@ -159,7 +159,7 @@ class Fitting:
             metadata=self.base.metadata,
         )
         self.pull, self.comparison.order = state["pull"].to(device), state["order"]
-        self.neighbours = state["neighbours"].to(device) if "neighbours" in state else None
+        self.neighbors = state["neighbors"].to(device) if "neighbors" in state else None
 
     # ---- Steps -------------------------------------------------------------------------------
 
@@ -167,9 +167,9 @@ class Fitting:
         """Take the steps that are left; yields after each.
 
         Raises:
-            voge.optimise.DivergedError: see `Optimiser.run`.
+            voge.optimize.DivergedError: see `Optimizer.run`.
         """
-        for step in self.optimiser.run(self._loss, self._weights):
+        for step in self.optimizer.run(self._loss, self._weights):
             if self.follower is not None and self.follower.ends(step.number):
                 self._set_free(self.follower)
             self._grow(step.number)
@@ -178,20 +178,20 @@ class Fitting:
     def _loss(self, step: int) -> dict[str, Tensor]:
         """The terms of a step, unweighted."""
         if self.follower is not None and self.follower.due(step):
-            self.base = self.follower.shaped(self.base, self.optimiser["surface"], step)
+            self.base = self.follower.shaped(self.base, self.optimizer["surface"], step)
         ellipsoids = self._present(step)
-        terms = self.comparison.terms(self._lowered(ellipsoids, step), step, self.optimiser)
+        terms = self.comparison.terms(self._lowered(ellipsoids, step), step, self.optimizer)
         wanted = [name for name in self._weights if name not in (*TERMS, *_MESH)]
-        due = self.neighbours is None or step % self.settings.neighbours_every == 0
+        due = self.neighbors is None or step % self.settings.neighbors_every == 0
         if due and any(name not in _ALONE for name in wanted):
-            self.neighbours = regularisers.nearest_neighbours(ellipsoids.means, self.settings.neighbours)
+            self.neighbors = regularizers.nearest_neighbors(ellipsoids.means, self.settings.neighbors)
         for name in wanted:
-            function = getattr(regularisers, name)
-            terms[name] = function(ellipsoids) if name in _ALONE else function(ellipsoids, self.neighbours)
+            function = getattr(regularizers, name)
+            terms[name] = function(ellipsoids) if name in _ALONE else function(ellipsoids, self.neighbors)
         if self._graph is not None and len(ellipsoids) == self._vertex_count:
             for name in _MESH:
                 if name in self._weights:
-                    terms[name] = getattr(regularisers, name)(
+                    terms[name] = getattr(regularizers, name)(
                         ellipsoids.means, self._graph[1 if name == "mesh_normals" else 0]
                     )
         return terms
@@ -202,21 +202,21 @@ class Fitting:
         """The set before the step of this number, with gradient history.
 
         Where focal lengths are sought along with the shape, the set shrinks as they grow. Pictures then hardly change
-        at first order, and what is left is the perspective, which alone tells them: without, every centre would have
+        at first order, and what is left is the perspective, which alone tells them: without, every center would have
         to walk before a focal length may.
         """
-        shape, values = self._shape(step), self.optimiser.values
+        shape, values = self._shape(step), self.optimizer.values
         if "log_focals" not in values or not {Part.means, Part.scales} <= set(self.settings.optimize):
             return shape
         size = (-values["log_focals"]).exp()
         return replace(shape, means=self.center + (shape.means - self.center) * size, scales=shape.scales * size)
 
     def _shape(self, step: int) -> Ellipsoids:
-        """The set that the variables of shape and colour have, with gradient history."""
-        values = self.optimiser.values
+        """The set that the variables of shape and color have, with gradient history."""
+        values = self.optimizer.values
         if self.follower is None or not self.follower.active(step):
             return to_ellipsoids(values, self.base)
-        # Shapes are the base's, which follows the centres.
+        # Shapes are the base's, which follows the centers.
         variables = {"means": self.follower.means(values["surface"])}
         variables |= {name: values[name] for name in COLORS if name in values}
         return to_ellipsoids(variables, self.base)
@@ -230,19 +230,19 @@ class Fitting:
 
     def _set_free(self, follower: Follower) -> None:
         """Start the free variables from where the surface has led."""
-        means = follower.means(self.optimiser["surface"]).detach()
+        means = follower.means(self.optimizer["surface"]).detach()
         free = ellipsoid_variables(replace(self.base, means=means))
         with torch.no_grad():
             for name in ("means", "log_scales", "quats", "raw_density"):
-                if name in self.optimiser:
-                    self.optimiser[name].copy_(free[name])
+                if name in self.optimizer:
+                    self.optimizer[name].copy_(free[name])
 
     def _grow(self, done: int) -> None:
         """Every now and then other ellipsoids, to the budget."""
         plan, steps = self.settings.growth, self.settings.steps
-        if not plan.budget or "means" not in self.optimiser:
+        if not plan.budget or "means" not in self.optimizer:
             return
-        gradient = self.optimiser["means"].grad
+        gradient = self.optimizer["means"].grad
         if gradient is not None:
             self.pull = self.pull + gradient.norm(dim=1)
         if done % plan.every or not plan.start * steps < done <= plan.until * steps or gradient is None:
@@ -250,7 +250,7 @@ class Fitting:
         present = self._shape(done).detach()
         change = growth.grow(
             present, self.pull, budget=plan.budget, share=plan.share, least_opacity=plan.least_opacity,
-            generator=self.optimiser.generator,
+            generator=self.optimizer.generator,
         )  # fmt: skip
         new = present[change.rows]
         self.base = replace(
@@ -259,16 +259,16 @@ class Fitting:
             scales=new.scales * change.factor[:, None],
             density=new.density * change.density,
         )
-        names = [name for name in (*NAMES.values(), "sh") if name in self.optimiser]
-        self.optimiser.rearrange(names, change.rows, change.fresh)
+        names = [name for name in (*NAMES.values(), "sh") if name in self.optimizer]
+        self.optimizer.rearrange(names, change.rows, change.fresh)
         free = ellipsoid_variables(self.base)
         with torch.no_grad():
             for name in names:
-                self.optimiser[name].copy_(free[name])
-        self.pull, self.neighbours = self.pull.new_zeros(len(self.base)), None
+                self.optimizer[name].copy_(free[name])
+        self.pull, self.neighbors = self.pull.new_zeros(len(self.base)), None
 
     def _variables(self) -> dict[str, Variable]:
-        """What is optimised, with its rates."""
+        """What is optimized, with its rates."""
         settings, rates = self.settings, self.settings.rates
         self._vertex_count = len(self.base)
         free = ellipsoid_variables(self.base)

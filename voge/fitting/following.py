@@ -14,7 +14,7 @@ from torch import Tensor
 from voge.convert import from_mesh
 from voge.ellipsoids import Ellipsoids
 from voge.fitting.settings import Surface
-from voge.regularisers import mesh_graph
+from voge.regularizers import mesh_graph
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -1,4 +1,4 @@
-"""Unconstrained variables of what is optimised, and back: whatever an optimiser does to them, the result is valid."""
+"""Unconstrained variables of what is optimized, and back: whatever an optimizer does to them, the result is valid."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from voge import rigid
 from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
 
-LEAST_DENSITY = 1e-4  # where optimising starts from a density of 0: softplus never reaches it
+LEAST_DENSITY = 1e-4  # where optimizing starts from a density of 0: softplus never reaches it
 LOG_SCALES = (-30.0, 30.0)  # float32 has no exponential far beyond
-LEAST_COLOR = 1e-3  # colours start at least this far from 0 and 1, where a logistic curve has no slope
+LEAST_COLOR = 1e-3  # colors start at least this far from 0 and 1, where a logistic curve has no slope
 
 
 def ellipsoid_variables(ellipsoids: Ellipsoids) -> dict[str, Tensor]:
     """Variables of a set: `means`, `log_scales`, `quats`, `raw_density`, `raw_colors` where it has features, and `sh`
-    where its colours depend on the direction of view.
+    where its colors depend on the direction of view.
 
-    Scales are the exponential of theirs, density is their softplus, colours their logistic function, so that they
-    stay above 0, above 0 and between 0 and 1. Quaternions are normalised on use, coefficients of harmonics are free.
+    Scales are the exponential of theirs, density is their softplus, colors their logistic function, so that they
+    stay above 0, above 0 and between 0 and 1. Quaternions are normalized on use, coefficients of harmonics are free.
     """
     density = ellipsoids.density.detach().clamp_min(LEAST_DENSITY)
     variables = {

@@ -7,12 +7,12 @@ from enum import Enum
 
 from voge.harmonics import MAX_DEGREE
 from voge.losses import ColorLoss, SilhouetteLoss
-from voge.optimise import Rate
+from voge.optimize import Rate
 from voge.settings import RenderSettings
 
 
 class Part(str, Enum):
-    """What may be optimised."""
+    """What may be optimized."""
 
     means = "means"
     scales = "scales"
@@ -32,8 +32,8 @@ class Background(str, Enum):
 
     black = "black"
     white = "white"
-    random = "random"  # another colour each step, behind masked pictures and the rendered ones alike
-    learned = "learned"  # one colour, optimised: for pictures without masks
+    random = "random"  # another color each step, behind masked pictures and the rendered ones alike
+    learned = "learned"  # one color, optimized: for pictures without masks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Rates:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Of the losses; 0 leaves one out. Regularisers: `voge.regularisers`."""
+    """Of the losses; 0 leaves one out. Regularizers: `voge.regularizers`."""
 
     color: float = 1.0
     silhouette: float = 1.0  # where there are masks
@@ -85,10 +85,10 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """The first phase of a start with faces: the shapes follow the surface of the centres."""
+    """The first phase of a start with faces: the shapes follow the surface of the centers."""
 
     until: float = 0.6  # part of the steps; 0 leaves the phase out
-    smoothing: float = 3.0  # lambda of (I + lambda L)^-1 (Nicolet et al. 2021); 0 moves each centre by itself
+    smoothing: float = 3.0  # lambda of (I + lambda L)^-1 (Nicolet et al. 2021); 0 moves each center by itself
     refresh: int = 10  # steps between two looks at the surface
     thickness: tuple[float, float] = (0.5, 0.05)  # over width, at first and at last: thick ones feel pixels from afar
     width: tuple[float, float] = (1.0, 0.75)  # kappa of `voge.convert`, likewise
@@ -159,10 +159,10 @@ class FitSettings:
     color_loss: ColorLoss = ColorLoss.squared
     silhouette_loss: SilhouetteLoss = SilhouetteLoss.squared
     filter: float = 0.25  # blur of the ellipsoids, pixels (`widened`): tighter ones fall between the rays
-    sh_degree: int = 0  # of the colours' harmonics, 0 to 3: above 0 they depend on the direction of view
+    sh_degree: int = 0  # of the colors' harmonics, 0 to 3: above 0 they depend on the direction of view
     samples: int = 1  # rays along each side of a pixel, whose mean it is: sharper than the filter, and as much dearer
-    neighbours: int = 8  # of an ellipsoid, for the regularisers; a regular surface has 6
-    neighbours_every: int = 25  # steps between two graphs of neighbours
+    neighbors: int = 8  # of an ellipsoid, for the regularizers; a regular surface has 6
+    neighbors_every: int = 25  # steps between two graphs of neighbors
     seed: int = 0
     weights: Weights = field(default_factory=Weights)
     rates: Rates = field(default_factory=Rates)
@@ -182,6 +182,6 @@ class FitSettings:
             raise ValueError(f"filter must be at least 0 pixels and finite, got {self.filter}")
         if self.sh_degree not in range(MAX_DEGREE + 1):
             raise ValueError(f"sh_degree must lie between 0 and {MAX_DEGREE}, got {self.sh_degree}")
-        for name in ("steps", "views_per_step", "samples", "neighbours", "neighbours_every"):
+        for name in ("steps", "views_per_step", "samples", "neighbors", "neighbors_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

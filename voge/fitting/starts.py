@@ -14,8 +14,8 @@ from voge.convert import FLATNESS, KAPPA, OPTICAL_DEPTH, from_mesh
 from voge.ellipsoids import Ellipsoids
 from voge.fitting.captures import Capture
 
-GREY = 0.5
-DIFFERENT = 0.1  # from the border's colour, in any channel
+GRAY = 0.5
+DIFFERENT = 0.1  # from the border's color, in any channel
 INSIDE = 0.6  # of the radius
 
 
@@ -27,7 +27,7 @@ class Start(NamedTuple):
 
 
 def sphere(count: int, radius: float = 1.0, center: Sequence[float] = (0, 0, 0)) -> Start:
-    """The vertices of a subdivided icosahedron: 12, 42, 162, 642, 2562 or 10242 grey ellipsoids.
+    """The vertices of a subdivided icosahedron: 12, 42, 162, 642, 2562 or 10242 gray ellipsoids.
 
     Raises:
         ValueError: another count.
@@ -40,11 +40,11 @@ def sphere(count: int, radius: float = 1.0, center: Sequence[float] = (0, 0, 0))
     mesh = trimesh.creation.icosphere(subdivisions=counts.index(count), radius=radius)
     vertices = torch.from_numpy(np.array(mesh.vertices)) + torch.tensor(center, dtype=torch.float64)
     faces = torch.from_numpy(np.array(mesh.faces)).long()
-    return Start(from_mesh(vertices, faces, colors=torch.full_like(vertices, GREY)), faces)
+    return Start(from_mesh(vertices, faces, colors=torch.full_like(vertices, GRAY)), faces)
 
 
 def box(per_side: int = 3, radius: float = 1.0, center: Sequence[float] = (0, 0, 0)) -> Start:
-    """A cube of 6 per_side^2 flat grey ellipsoids, each for a square of a face, turned as the face is.
+    """A cube of 6 per_side^2 flat gray ellipsoids, each for a square of a face, turned as the face is.
 
     Args:
         per_side: squares along an edge.
@@ -67,7 +67,7 @@ def box(per_side: int = 3, radius: float = 1.0, center: Sequence[float] = (0, 0,
     density = torch.full((count,), OPTICAL_DEPTH["triangle"] * side**2 / (2 * math.pi * width**2))
     place = torch.cat(means) + torch.tensor(center, dtype=torch.float32)
     quats = torch.tensor([1.0, 0, 0, 0]).repeat(count, 1)
-    return Start(Ellipsoids(place, torch.cat(scales), quats, density, torch.full_like(place, GREY)), None)
+    return Start(Ellipsoids(place, torch.cat(scales), quats, density, torch.full_like(place, GRAY)), None)
 
 
 def enclosed(captures: Sequence[Capture]) -> tuple[tuple[float, float, float], float]:
@@ -96,7 +96,7 @@ def enclosed(captures: Sequence[Capture]) -> tuple[tuple[float, float, float], f
 
 
 def border_color(captures: Sequence[Capture]) -> Tensor:
-    """(3,) the median colour of the pictures' outermost pixels: that of a plain background."""
+    """(3,) the median color of the pictures' outermost pixels: that of a plain background."""
     edges = []
     for capture in captures:
         images = capture.images
@@ -111,6 +111,6 @@ def _seen_radii(capture: Capture, background: Tensor) -> Tensor:
         area = capture.masks.double().sum((1, 2))
     else:
         different = (capture.images - background).abs().amax(-1) > DIFFERENT
-        # Without masks the sphere begins inside: what is outside the object learns the background's colour and stays.
+        # Without masks the sphere begins inside: what is outside the object learns the background's color and stays.
         area = INSIDE**2 * different.double().sum((1, 2))
     return (area.cpu() / math.pi).sqrt() / focal

@@ -94,9 +94,9 @@ def photograph(
     Args:
         mesh: see `voge.mesh_render.render_mesh`.
         cameras: V views, on the CPU.
-        light: position of the point light, world space; None leaves colours as they are.
+        light: position of the point light, world space; None leaves colors as they are.
         ambient: share of light that comes from everywhere: the tutorial's 0.5 of 0.5 + 0.3, its highlights left out,
-            since what changes with the view is no colour of a surface.
+            since what changes with the view is no color of a surface.
         samples: rays along each side of a pixel.
     """
     pictures = render_mesh(mesh, cameras, samples, smooth=True)

@@ -1,1 +1,1 @@
-"""Finished pictures: what of a set is shown, and in which colours."""
+"""Finished pictures: what of a set is shown, and in which colors."""

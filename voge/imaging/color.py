@@ -1,4 +1,4 @@
-"""Colour spaces: sRGB, as 8-bit files store colours, and linear light, in which light adds up."""
+"""Color spaces: sRGB, as 8-bit files store colors, and linear light, in which light adds up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class ColorSpace(str, Enum):
-    """In which space colours are shaded and blended; files in and out hold sRGB either way."""
+    """In which space colors are shaded and blended; files in and out hold sRGB either way."""
 
     srgb = "srgb"  # as stored, as most splatting renderers and viewers do
     linear = "linear"  # converted to linear light, blended, and converted back

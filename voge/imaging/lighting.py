@@ -11,14 +11,14 @@ from voge import checks
 def shade(
     colors: Tensor, normals: Tensor, positions: Tensor, light: Tensor, *, ambient: float = 0.35, two_sided: bool = False
 ) -> Tensor:
-    """Lambert's law with one point light: colour x (ambient + (1 - ambient) cos of the angle to the light).
+    """Lambert's law with one point light: color x (ambient + (1 - ambient) cos of the angle to the light).
 
     Args:
         colors: (N, C) what the surface reflects.
         normals: (N, 3) outward, any length.
         positions: (N, 3) world space.
-        light: (3,) position of the light, world space; the camera's centre makes a headlight.
-        ambient: share of light that comes from everywhere, 0 to 1; 1 leaves the colours as they are.
+        light: (3,) position of the light, world space; the camera's center makes a headlight.
+        ambient: share of light that comes from everywhere, 0 to 1; 1 leaves the colors as they are.
         two_sided: light falls on the back of a surface as well (normals of unknown sign).
 
     Returns:

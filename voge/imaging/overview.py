@@ -63,7 +63,7 @@ def draw_overview(
 
     Returns:
         (H, W, 3). Each camera has axes x right (red), y down (green), z forward (blue), and its frustum a
-        colour that runs from the first view (orange) to the last (violet). The world's axes are thick. Lines
+        color that runs from the first view (orange) to the last (violet). The world's axes are thick. Lines
         are drawn over everything, also where the object hides them.
     """
     lines = scene_lines(views, ellipsoids)

@@ -1,4 +1,4 @@
-"""Finished pictures of ellipsoids: colours over a background, alpha, depth, normals, ids and features of a view."""
+"""Finished pictures of ellipsoids: colors over a background, alpha, depth, normals, ids and features of a view."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from voge.settings import RenderSettings
 
 OUTPUTS = ("rgb", "alpha", "depth", "normal", "id", "features")
 SEEN = 0.05  # a pixel that stops less of the light than this has no depth, no normal and no id
-GREY = 0.75  # of ellipsoids without colours
+GRAY = 0.75  # of ellipsoids without colors
 _RENDERED = 2**21  # pixels rendered at once: rays and their temporaries take some 100 bytes a pixel
 
 
 class DepthKind(str, Enum):
     """What depth measures."""
 
-    ray = "ray"  # distance along the ray, from the camera's centre (orthographic: from its plane)
+    ray = "ray"  # distance along the ray, from the camera's center (orthographic: from its plane)
     z = "z"  # along the optical axis, as depth cameras and z-buffers have it
 
 
@@ -40,7 +40,7 @@ class Frame(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """Lambert shading of the colours by the normals (see `voge.imaging.lighting.shade`)."""
+    """Lambert shading of the colors by the normals (see `voge.imaging.lighting.shade`)."""
 
     enabled: bool = False
     ambient: float = 0.35  # share of light from everywhere, 0 to 1
@@ -68,13 +68,13 @@ def take_pictures(
     """Pictures of one view. Large ones are rendered in bands of rows, so that memory is bounded.
 
     Args:
-        ellipsoids: for "rgb", features are sRGB colours (N, 3) or greys (N, 1) in [0, 1], without them all
-            are grey; extra["sh"] makes colours depend on the direction of view.
+        ellipsoids: for "rgb", features are sRGB colors (N, 3) or grays (N, 1) in [0, 1], without them all
+            are gray; extra["sh"] makes colors depend on the direction of view.
         camera: one view.
         outputs: what to make, of OUTPUTS.
-        background: sRGB colour or picture (H, W, 3) behind the ellipsoids, or None for transparent pictures.
-        light: shades the colours; needs extra["normals"].
-        color_space: in which colours are shaded and blended; they come out as sRGB either way.
+        background: sRGB color or picture (H, W, 3) behind the ellipsoids, or None for transparent pictures.
+        light: shades the colors; needs extra["normals"].
+        color_space: in which colors are shaded and blended; they come out as sRGB either way.
         depth_kind: distance along the ray, or along the optical axis.
         normal_frame: axes of the normals.
 
@@ -86,7 +86,7 @@ def take_pictures(
         not divided by alpha.
 
     Raises:
-        ValueError: features are missing or not colours, or normals are needed and missing.
+        ValueError: features are missing or not colors, or normals are needed and missing.
     """
     _check(ellipsoids, camera, outputs, background)
     columns = _columns(ellipsoids, camera, outputs, light or Light(), color_space)
@@ -118,7 +118,7 @@ def _check(
         raise ValueError("the ellipsoids have no features")
     shape = (camera.height, camera.width, 3)
     if isinstance(background, Tensor) and background.ndim > 1 and tuple(background.shape) != shape:
-        raise ValueError(f"background must be a colour (3,) or a picture {shape}; got {tuple(background.shape)}")
+        raise ValueError(f"background must be a color (3,) or a picture {shape}; got {tuple(background.shape)}")
 
 
 def _columns(
@@ -157,9 +157,9 @@ def _colors(ellipsoids: Ellipsoids, camera: Cameras, light: Light, color_space: 
     """(N, 3) as seen from the camera, shaded where the light is enabled, in the space of blending."""
     colors = ellipsoids.features
     if colors is None:
-        colors = torch.full_like(ellipsoids.means, GREY)
+        colors = torch.full_like(ellipsoids.means, GRAY)
     if colors.shape[1] not in (1, 3):
-        raise ValueError(f"features must be colours (N, 3) or greys (N, 1) to be shown; got {tuple(colors.shape)}")
+        raise ValueError(f"features must be colors (N, 3) or grays (N, 1) to be shown; got {tuple(colors.shape)}")
     colors = colors.expand(-1, 3)
     if "sh" in ellipsoids.extra:
         colors = harmonics.seen_from(camera, ellipsoids.means, colors, ellipsoids.extra["sh"])[0]
@@ -188,7 +188,7 @@ def _over(image: Tensor, alpha: Tensor, background: Sequence[float] | Tensor | N
     """The sRGB picture of an image in the space of blending, over its background."""
     linear = color_space is ColorSpace.linear
     if background is None:
-        # PNG keeps colours that are not multiplied by alpha.
+        # PNG keeps colors that are not multiplied by alpha.
         straight = image / alpha.clamp_min(1e-6)[..., None]
         return torch.cat([linear_to_srgb(straight) if linear else straight, alpha[..., None]], -1)
     behind = torch.as_tensor(background, dtype=image.dtype, device=image.device)

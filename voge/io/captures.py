@@ -64,13 +64,13 @@ def load_captures(
 def _load(
     view: View, source: Path, images: Path | None, masks: Path | None, use_masks: bool
 ) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-    """Colours (H, W, 3), multiplied by the mask (H, W) where there is one, and notes."""
+    """Colors (H, W, 3), multiplied by the mask (H, W) where there is one, and notes."""
     if view.image is None:
         raise DataError(source, f"view {view.name} names no picture", "add it, or leave the view out")
     path = view.image if images is None else images / view.image.name
     photo = read_photo(path)
     if not photo.colors:
-        raise DataError(path, "holds features, not colours", "fit to pictures")
+        raise DataError(path, "holds features, not colors", "fit to pictures")
     if photo.size != (view.width, view.height):
         found, wanted = "x".join(map(str, photo.size)), f"{view.width}x{view.height}"
         raise DataError(path, f"is {found} pixels, its camera {wanted}", "resize it, or correct the camera's size")

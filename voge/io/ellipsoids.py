@@ -26,7 +26,7 @@ from voge.io.files import atomic_file
 from voge.io.splats import is_splats, read_splats, write_glb_points, write_splats
 
 SUFFIXES = (".safetensors", ".npz", ".ply")
-WRITTEN = (*SUFFIXES, ".glb")  # a GLB holds coloured points: for programs that know no Gaussians
+WRITTEN = (*SUFFIXES, ".glb")  # a GLB holds colored points: for programs that know no Gaussians
 FORMAT_VERSION = 1
 
 _REQUIRED = ("means", "scales", "quats", "density")
@@ -86,7 +86,7 @@ def save_ellipsoids(path: str | Path, ellipsoids: Ellipsoids) -> None:
     """Write ellipsoids; a file there is replaced.
 
     From `.safetensors` and `.npz` every bit comes back. `.ply`: see `voge.io.splats`. `.glb` keeps means and
-    colours in 8 bits only, as points.
+    colors in 8 bits only, as points.
 
     Raises:
         ValueError: the suffix is not one of WRITTEN, the format has no place for the features, or a value breaks

@@ -1,7 +1,7 @@
 """Pictures from files, pictures and videos to files; what is written appears complete or not at all.
 
 Pictures are float arrays or tensors in [0, 1], row 0 at the top, (H, W) or (H, W, C) with C = 1, 3 or 4;
-8-bit files hold round(255 value), clipped. uint8 arrays are taken as they are. Colours are written as
+8-bit files hold round(255 value), clipped. uint8 arrays are taken as they are. Colors are written as
 they are: whoever renders knows whether they are sRGB.
 """
 
@@ -78,7 +78,7 @@ def write_npz(path: str | Path, **arrays: ArrayLike) -> None:
 def write_labels_png(
     path: str | Path, labels: ArrayLike, colors: ArrayLike | None, text: Mapping[str, str] | None = None
 ) -> None:
-    """Write numbers (H, W), 0 or more: as a PNG of 8 bits that shows them in colours (K, 3), or of 16 bits without."""
+    """Write numbers (H, W), 0 or more: as a PNG of 8 bits that shows them in colors (K, 3), or of 16 bits without."""
     from PIL import Image
 
     if colors is None:
@@ -142,7 +142,7 @@ def write_video(path: str | Path, frames: Iterable[ArrayLike], *, fps: float = 2
     """Write frames of one size (H, W, 3) as `.mp4` (H.264), `.gif` or `.webp`; the latter two repeat for ever.
 
     Frames are taken one by one and, as mp4, not kept. H.264 with the pixel format that every player reads
-    halves its colour planes, so it needs even sizes: an odd width or height gets its last column or row once more.
+    halves its color planes, so it needs even sizes: an odd width or height gets its last column or row once more.
 
     Raises:
         ValueError: another suffix, no frames, or frames of several sizes.

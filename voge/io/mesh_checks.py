@@ -63,7 +63,7 @@ def _check_gltf(path: Path) -> tuple[str, ...]:
         if (missing := _missing(path, image.get("uri"))) is not None
     ]
     if _TRANSFORM in document.get("extensionsUsed", []):
-        notes.append("it moves its textures (KHR_texture_transform), which is not done here: colours may be wrong")
+        notes.append("it moves its textures (KHR_texture_transform), which is not done here: colors may be wrong")
     return tuple(notes)
 
 
@@ -110,7 +110,7 @@ def _check_obj(path: Path) -> tuple[str, ...]:
     for library in re.findall(r"^mtllib[ \t]+(.+?)[ \t\r]*$", read_text(path), re.MULTILINE):
         material = path.parent / library
         if not material.is_file():
-            notes.append(f"its materials {library} are not beside it, so it has no colours from them")
+            notes.append(f"its materials {library} are not beside it, so it has no colors from them")
             continue
         for line in re.findall(r"^[ \t]*map_Kd[ \t]+(.+?)[ \t\r]*$", read_text(material), re.MULTILINE | re.IGNORECASE):
             picture = line.split()[-1] if line.startswith("-") else line  # options come before the name

@@ -113,14 +113,14 @@ def _read_text(path: Path) -> tuple[list[Part], tuple[str, ...]]:
 
 
 def _columns(path: Path, rows: Array) -> Part:
-    """Points from rows of x y z, then a colour (0 to 255, or 0 to 1), a normal, or both in this order."""
+    """Points from rows of x y z, then a color (0 to 255, or 0 to 1), a normal, or both in this order."""
     if rows.dtype.kind not in "fiu":
         raise DataError(path, f"holds {rows.dtype}, not numbers", "save an array of floats")
     if not rows.size:
         return Part(np.zeros((0, 3)))
     if rows.ndim != 2 or rows.shape[1] not in (3, 6, 9):
         raise DataError(
-            path, f"has points of shape {rows.shape}", "give 3 columns x y z, then a colour or a normal or both"
+            path, f"has points of shape {rows.shape}", "give 3 columns x y z, then a color or a normal or both"
         )
     points, first, second = rows[:, :3].astype(np.float64), rows[:, 3:6], rows[:, 6:].astype(np.float64)
     if rows.shape[1] == 3:
@@ -161,7 +161,7 @@ def _read_arrays(path: Path) -> tuple[list[Part], tuple[str, ...]]:
 
 
 def unit_colors(colors: Array) -> Array:
-    """Colours as float32 in [0, 1]: integers by their range, floats above 1 as if they were 0 to 255."""
+    """Colors as float32 in [0, 1]: integers by their range, floats above 1 as if they were 0 to 255."""
     if colors.dtype == np.uint16:
         top = 65535.0
     else:
@@ -170,7 +170,7 @@ def unit_colors(colors: Array) -> Array:
 
 
 def _mesh_colors(geometry: Any, images: dict[int, Array], notes: list[str]) -> tuple[Array | None, Skin | None]:
-    """Colours (V, 3) in [0, 1] of the vertices, the faces or the material, or else a texture."""
+    """Colors (V, 3) in [0, 1] of the vertices, the faces or the material, or else a texture."""
     visual = geometry.visual
     if visual.kind in ("vertex", "face"):
         return unit_colors(np.asarray(visual.vertex_colors)[:, :3]), None
@@ -185,8 +185,8 @@ def _mesh_colors(geometry: Any, images: dict[int, Array], notes: list[str]) -> t
             images[id(image)] = np.asarray(image.convert("RGB"))
         return None, Skin(images[id(image)], np.asarray(visual.uv, np.float64), tuple(tint.tolist()))
     if visual.uv is not None:
-        notes.append("it has texture coordinates but no readable texture, so colours come from the materials")
-    # Not material.diffuse: trimesh fills in a grey that the file does not have.
+        notes.append("it has texture coordinates but no readable texture, so colors come from the materials")
+    # Not material.diffuse: trimesh fills in a gray that the file does not have.
     plain = factor if factor is not None else getattr(material, "kwargs", {}).get("kd")
     if plain is None or np.size(plain) < 3:
         return None, None
@@ -194,7 +194,7 @@ def _mesh_colors(geometry: Any, images: dict[int, Array], notes: list[str]) -> t
 
 
 def _coff_colors(path: Path, count: int) -> Array | None:
-    """Vertex colours of a COFF file, which trimesh skips."""
+    """Vertex colors of a COFF file, which trimesh skips."""
     lines = (line.partition("#")[0].split() for line in path.read_text(errors="replace").splitlines())
     words = [line for line in lines if line]
     if not words[0][0].upper().startswith("COFF"):
@@ -202,7 +202,7 @@ def _coff_colors(path: Path, count: int) -> Array | None:
     start = 1 if len(words[0]) > 1 else 2  # the counts may follow on the first line
     rows = [line[3:6] for line in words[start : start + count]]
     if any(len(row) < 3 for row in rows):
-        raise DataError(path, "is COFF, but a vertex has no colour", "export it as OFF or with colours everywhere")
+        raise DataError(path, "is COFF, but a vertex has no color", "export it as OFF or with colors everywhere")
     return unit_colors(np.array(rows, np.float64))
 
 

@@ -1,8 +1,8 @@
 """Triangle meshes and point clouds from files.
 
-Whatever trimesh reads (OBJ with MTL, GLB and glTF, PLY, STL, OFF) and, read here, COFF colours,
-`.xyz` text and `.npy`/`.npz` arrays. Colours are the file's numbers scaled to [0, 1]: nothing is
-converted between linear and sRGB. Nothing is recentred or rescaled.
+Whatever trimesh reads (OBJ with MTL, GLB and glTF, PLY, STL, OFF) and, read here, COFF colors,
+`.xyz` text and `.npy`/`.npz` arrays. Colors are the file's numbers scaled to [0, 1]: nothing is
+converted between linear and sRGB. Nothing is recentered or rescaled.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def load_geometry(path: str | Path) -> Mesh | Points:
     """Read a mesh, or points where the file has no faces.
 
     Scene graphs are flattened. Vertices at one position, as OBJ and GLB have along the seams of a texture
-    and STL has everywhere, become one with the mean of their colours. Textures become colours of the
+    and STL has everywhere, become one with the mean of their colors. Textures become colors of the
     vertices, each the mean over the surface around (`voge.convert.textures.vertex_colors`), and are kept as well.
 
     Raises:
@@ -95,7 +95,7 @@ def build_mesh(
         vertices: (V, 3) positions, units and frame as they are.
         faces: (F, 3) rows of `vertices`.
         colors: (V, 3) in [0, 1]; averaged where vertices merge.
-        texture: of the F faces; gives the colours instead.
+        texture: of the F faces; gives the colors instead.
         path: named in errors.
         notes: kept.
 
@@ -130,7 +130,7 @@ def build_mesh(
 
 
 def rebuilt(mesh: Mesh, vertices: Array, faces: Array, colors: Array | None, texture: Texture | None) -> Mesh:
-    """Another mesh in the place of one, with its notes; normals are made, and colours where there is a texture."""
+    """Another mesh in the place of one, with its notes; normals are made, and colors where there is a texture."""
     places, corners = torch.from_numpy(vertices), torch.from_numpy(faces)
     if texture is not None:
         colors = vertex_colors(texture, faces, surfaces.face_areas(places, corners).numpy(), len(vertices))
@@ -164,7 +164,7 @@ def _build_points(parts: Sequence[Part], path: Path, notes: tuple[str, ...]) -> 
 
 
 def _join(parts: Sequence[Part]) -> tuple[Array, Array, Array | None, Texture | None]:
-    """Vertices, faces, colours and texture of several meshes; where only some have colours, the others are white."""
+    """Vertices, faces, colors and texture of several meshes; where only some have colors, the others are white."""
     starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)])
     vertices = np.concatenate([part.vertices for part in parts])

@@ -1,8 +1,8 @@
-"""Photographs and feature maps that ellipsoids take their colours from, and masks.
+"""Photographs and feature maps that ellipsoids take their colors from, and masks.
 
-Photos: PNG, JPEG, WebP, upright as their EXIF says, in sRGB: an embedded colour profile is converted, grey is spread
+Photos: PNG, JPEG, WebP, upright as their EXIF says, in sRGB: an embedded color profile is converted, gray is spread
 over the channels, 16-bit PNG keeps its 16 bits (and its numbers: profiles are converted in 8 bits only). Alpha is
-kept apart, and colours are not multiplied by it. Feature maps: `.npz` or `.safetensors` with `features` (H, W, C),
+kept apart, and colors are not multiplied by it. Feature maps: `.npz` or `.safetensors` with `features` (H, W, C),
 and optionally `alpha` (H, W), as `voge render --outputs features` writes them.
 """
 
@@ -29,7 +29,7 @@ Array = NDArray[Any]
 
 _ORIENTATION = 0x0112  # EXIF tag
 _LEAST_ALPHA = 0.05  # features of less are mostly rounding when divided by it
-# By PNG colour type: ffmpeg's name of 16-bit pixels, and the channels.
+# By PNG color type: ffmpeg's name of 16-bit pixels, and the channels.
 _DEEP = {0: ("gray16le", 1), 2: ("rgb48le", 3), 4: ("ya16le", 2), 6: ("rgba64le", 4)}
 
 
@@ -37,9 +37,9 @@ _DEEP = {0: ("gray16le", 1), 2: ("rgb48le", 3), 4: ("ya16le", 2), 6: ("rgba64le"
 class Photo:
     """What a file shows, on the CPU."""
 
-    image: Tensor  # (H, W, C): colours (C = 3) as uint8 or float32 in [0, 1], sRGB; or features, float32
+    image: Tensor  # (H, W, C): colors (C = 3) as uint8 or float32 in [0, 1], sRGB; or features, float32
     alpha: Tensor | None  # (H, W) float32; None where all is opaque
-    colors: bool  # colours, not features
+    colors: bool  # colors, not features
     notes: tuple[str, ...] = ()  # what the user should know of the file, a line each
 
     @property
@@ -96,7 +96,7 @@ def read_pixels(path: Path) -> tuple[Array, tuple[str, ...]]:
                 pixels, notes = _shallow(file, profile)
             else:
                 pixels = _read_deep(path, kind, file.size)
-                notes = ("its colour profile is not converted, since it has 16 bits",) if profile else ()
+                notes = ("its color profile is not converted, since it has 16 bits",) if profile else ()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(path, f"cannot be read as a picture ({error})", "use PNG, JPEG or WebP") from error
     return _upright(pixels, int(turn)), notes
@@ -127,12 +127,12 @@ def _shallow(file: Any, profile: bytes | None) -> tuple[Array, tuple[str, ...]]:
             converted = ImageCms.profileToProfile(opaque, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
             pixels[..., :3] = np.array(converted)
         except (ImageCms.PyCMSError, OSError) as error:
-            notes = (f"its colour profile cannot be used ({error}), so its numbers are taken as sRGB",)
+            notes = (f"its color profile cannot be used ({error}), so its numbers are taken as sRGB",)
     return pixels, notes
 
 
 def _deep_kind(path: Path) -> int | None:
-    """The colour type of a PNG of 16 bits a channel; None for fewer bits."""
+    """The color type of a PNG of 16 bits a channel; None for fewer bits."""
     with path.open("rb") as stream:
         header = stream.read(26)
     return header[25] if header[24] == 16 else None

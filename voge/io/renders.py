@@ -4,7 +4,7 @@ rgb/VIEW.png       8-bit sRGB; with straight alpha when transparent
 alpha/VIEW.png     8-bit
 depth/VIEW.npz     depth (H, W) float32, kind, K, viewmat; .png 16-bit with its scale
 normal/VIEW.npz    normal (H, W, 3) float32, frame; .png (n + 1) / 2
-id/VIEW.npz        ellipsoid, object (H, W) int32, -1 for nothing; objects, their names; .png in colours
+id/VIEW.npz        ellipsoid, object (H, W) int32, -1 for nothing; objects, their names; .png in colors
 object/VIEW.png    with several objects: 8-bit indices into a palette, 0 for nothing, else object + 1
 features/VIEW.npz  features (H, W, C), not divided by alpha (H, W); also .safetensors; .png a preview
 """

@@ -1,7 +1,7 @@
 """Ellipsoids in the `.ply` layout of 3D Gaussian Splatting (3DGS), in and out.
 
 A row is x y z, nx ny nz, f_dc_0..2, f_rest_0.., opacity, scale_0..2, rot_0..3: logarithms of the standard deviations,
-quaternions (w, x, y, z), and an opacity o by its logit. Our density is what gives the same opacity through the centre,
+quaternions (w, x, y, z), and an opacity o by its logit. Our density is what gives the same opacity through the center,
 o = 1 - exp(-density), so density = softplus(logit). That is exact both ways, nothing is capped: only an opacity of
 exactly 1 (an infinite logit) is read as the largest below 1 in float32, density 16.6, and density 0 is written as
 logit -20. f_rest holds channel after channel; here it becomes extra["sh"] (see `voge.harmonics`).
@@ -32,7 +32,7 @@ from voge.io import DataError, ply
 SIGNS = ("f_dc_0", "scale_0", "rot_0", "opacity")  # a PLY with two of these columns is meant as 3DGS
 LEAST_LOGIT = -20.0  # opacity 2e-9
 MOST_DENSITY = 24 * math.log(2)  # of an opacity 1 - 2^-24
-GREY = 0.75  # written where a set has no features
+GRAY = 0.75  # written where a set has no features
 
 _GROUPS = {
     "means": ("x", "y", "z"),
@@ -101,7 +101,7 @@ def write_splats(path: Path, ellipsoids: Ellipsoids) -> None:
     """Write a binary 3DGS file; extra attributes but sh and normals are not kept, and a warning names them.
 
     Raises:
-        ValueError: features are not colours (N, 3) or greys (N, 1).
+        ValueError: features are not colors (N, 3) or grays (N, 1).
     """
     made = ellipsoids.detach().to("cpu").to(torch.float32)
     lost = sorted(set(made.extra) - {"sh", "normals"})
@@ -140,10 +140,10 @@ def narrowing(density: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def write_glb_points(path: Path, ellipsoids: Ellipsoids) -> None:
-    """Write a GLB of the means as points with their colours, 8 bits a channel.
+    """Write a GLB of the means as points with their colors, 8 bits a channel.
 
     Raises:
-        ValueError: features are not colours (N, 3) or greys (N, 1).
+        ValueError: features are not colors (N, 3) or grays (N, 1).
     """
     import trimesh
 
@@ -155,9 +155,9 @@ def write_glb_points(path: Path, ellipsoids: Ellipsoids) -> None:
 
 def _colors(ellipsoids: Ellipsoids) -> Tensor:
     """(N, 3)."""
-    colors = torch.full_like(ellipsoids.means, GREY) if ellipsoids.features is None else ellipsoids.features
+    colors = torch.full_like(ellipsoids.means, GRAY) if ellipsoids.features is None else ellipsoids.features
     if colors.shape[1] not in (1, 3):
-        raise ValueError(f"it holds colours (N, 3) or greys (N, 1), and features are {tuple(colors.shape)}")
+        raise ValueError(f"it holds colors (N, 3) or grays (N, 1), and features are {tuple(colors.shape)}")
     return colors.expand(-1, 3)
 
 

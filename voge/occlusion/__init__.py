@@ -40,7 +40,7 @@ def solve(scene: Sequence[Body], targets: Sequence[Target], settings: Settings |
         settings: see Settings.
 
     Raises:
-        voge.optimise.DivergedError, FloatingPointError: a picture is not finite.
+        voge.optimize.DivergedError, FloatingPointError: a picture is not finite.
     """
     settings = settings or Settings()
     bodies = Bodies(list(scene))

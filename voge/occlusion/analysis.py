@@ -13,7 +13,7 @@ from voge.occlusion.problem import Bodies
 from voge.render import render
 from voge.settings import RenderSettings
 
-HIDES = 0.01  # of an object's picture: less is its neighbours' soft edge
+HIDES = 0.01  # of an object's picture: less is its neighbors' soft edge
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,11 +18,11 @@ from voge.ellipsoids import Ellipsoids
 from voge.occlusion.levels import level_of
 from voge.occlusion.problem import Bodies, Target
 from voge.occlusion.settings import Settings
-from voge.optimise import Optimiser, Rate, Step, Variable
+from voge.optimize import Optimizer, Rate, Step, Variable
 
 
 class GradientDescent:
-    """A descent that can be driven, saved and resumed as `voge.optimise` describes."""
+    """A descent that can be driven, saved and resumed as `voge.optimize` describes."""
 
     def __init__(self, bodies: Bodies, targets: Sequence[Target], settings: Settings) -> None:
         self.bodies, self.targets, self.settings = bodies, targets, settings
@@ -32,7 +32,7 @@ class GradientDescent:
         options = settings.gradient
         start = Variable(torch.zeros_like(self._free), Rate(value=options.rate, final=options.final))
         low, high = options.betas
-        self.optimiser = Optimiser({"increments": start}, options.steps, seed=settings.seed, betas=(low, high))
+        self.optimizer = Optimizer({"increments": start}, options.steps, seed=settings.seed, betas=(low, high))
         first = next((t.image for t in targets if t.image is not None), None)
         channels, like = (0, targets[0].camera.Ks) if first is None else (first.shape[-1], first)
         self._background = like.new_tensor(settings.background).expand(channels)
@@ -47,9 +47,9 @@ class GradientDescent:
         """Take the steps that are left.
 
         Raises:
-            voge.optimise.DivergedError: the loss or a gradient is not finite.
+            voge.optimize.DivergedError: the loss or a gradient is not finite.
         """
-        for step in self.optimiser.run(self._loss):
+        for step in self.optimizer.run(self._loss):
             self._stay_within_bounds()
             yield step
 
@@ -82,7 +82,7 @@ class GradientDescent:
         return replace(scene, scales=scales, density=density)
 
     def _moved(self) -> Tensor:
-        increments = self.optimiser["increments"] * self._free * self._units
+        increments = self.optimizer["increments"] * self._free * self._units
         return rigid.move(self.bodies.starts, increments, self.bodies.pivots)
 
     @torch.no_grad()
@@ -98,4 +98,4 @@ class GradientDescent:
         scale = (rigid.scale_of(allowed) / rigid.scale_of(starts)).log()[:, None]
         increments = torch.cat([shift, turn, scale], 1) / self._units
         changed = (moved - allowed).abs().amax((1, 2)) > 0
-        self.optimiser["increments"][changed] = increments[changed]
+        self.optimizer["increments"][changed] = increments[changed]

@@ -1,6 +1,6 @@
 """The targets at several resolutions, and how far a scene is from them.
 
-A level takes every s-th ray of a picture, through the centres of pixels that the target has, and blurs the
+A level takes every s-th ray of a picture, through the centers of pixels that the target has, and blurs the
 differences. So whatever the level, the true poses leave no difference: means over pixels, or ellipsoids widened to a
 coarse pixel's size, were quicker to make and moved the optimum by up to a third of an object.
 """
@@ -106,7 +106,7 @@ def strided(target: Target, stride: int) -> Target:
     width, height = (max(-(-(side - first) // stride), 1) for side in (camera.width, camera.height))
     Ks = camera.Ks.clone()
     Ks[:, :2] /= stride
-    # Pixel i here is pixel first + stride i there, and centres lie at + 0.5 in both.
+    # Pixel i here is pixel first + stride i there, and centers lie at + 0.5 in both.
     Ks[:, :2, 2] = (camera.Ks[:, :2, 2] - first - 0.5) / stride + 0.5
 
     def pick(picture: Tensor | None) -> Tensor | None:

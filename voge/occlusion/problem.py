@@ -23,9 +23,9 @@ class Freedom:
     """What may change of a pose, and how far."""
 
     translation: Triple = (True, True, True)  # along the world's axes
-    rotation: Triple = (True, True, True)  # about the object's axes, through the body's centre
+    rotation: Triple = (True, True, True)  # about the object's axes, through the body's center
     scale: bool = False
-    low: tuple[float, float, float] = (-math.inf,) * 3  # world units, of the centre
+    low: tuple[float, float, float] = (-math.inf,) * 3  # world units, of the center
     high: tuple[float, float, float] = (math.inf,) * 3
     angle: float = 180.0  # degrees from the start at most
     scales: tuple[float, float] = (0.1, 10.0)  # least and largest scale, over that of the start
@@ -57,7 +57,7 @@ class Body:
     pose: Tensor  # (4, 4) similarity from object to world: where it starts
     free: Freedom = field(default_factory=Freedom)
     center: tuple[float, float, float] | None = None  # that it turns about, object frame; None: middle of its box
-    pivot: Tensor = field(init=False)  # (3,) float64: that centre
+    pivot: Tensor = field(init=False)  # (3,) float64: that center
     diameter: float = field(init=False)  # the diagonal of its bounding box, own units
     corners: Tensor = field(init=False)  # (8, 3) float64 of a box that holds all that is seen of it, own frame
 
@@ -75,7 +75,7 @@ class Body:
 
     @property
     def start_center(self) -> Tensor:
-        """(3,) float64: where its centre starts, in the world."""
+        """(3,) float64: where its center starts, in the world."""
         return self.pose[:3, :3] @ self.pivot + self.pose[:3, 3]
 
     def moved(self, poses: Tensor, increments: Tensor, camera: Cameras | None = None) -> Tensor:
@@ -104,7 +104,7 @@ class Body:
         return torch.cat([torch.cat([linear, shift[..., None]], 2), poses[:, 3:]], 1)
 
     def _turned_back(self, poses: Tensor) -> Tensor:
-        """Rotations at most the allowed angle away from the start's, about the centre."""
+        """Rotations at most the allowed angle away from the start's, about the center."""
         angle = rigid.angle_between(self.pose, poses)
         over = angle > self.free.angle
         if not bool(over.any()):
@@ -124,7 +124,7 @@ class Target:
     """One picture of the scene; what is None is not compared."""
 
     camera: Cameras  # one view
-    image: Tensor | None = None  # (H, W, C) colours or any features, over the background
+    image: Tensor | None = None  # (H, W, C) colors or any features, over the background
     silhouette: Tensor | None = None  # (H, W) in [0, 1]: where there are objects
     mask: Tensor | None = None  # (H, W) in [0, 1]: how much a pixel counts; None: all count 1
 
@@ -187,7 +187,7 @@ class Bodies:
         return own * rigid.scale_of(poses)
 
     def centers(self, poses: Tensor) -> Tensor:
-        """(O, 3) the objects' centres in the world."""
+        """(O, 3) the objects' centers in the world."""
         return (poses[:, :3, :3] @ self.pivots[..., None]).squeeze(-1) + poses[:, :3, 3]
 
     def retract(self, poses: Tensor, increment: Tensor, mask: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from voge import rigid
 from voge.cameras import CameraModel, Cameras
 from voge.ellipsoids import Ellipsoids, quats_to_matrices
-from voge.gauss_newton import LeastSquares, minimise_many
+from voge.gauss_newton import LeastSquares, minimize_many
 from voge.occlusion.levels import Level
 from voge.occlusion.problem import Body
 from voge.occlusion.settings import Search
@@ -111,7 +111,7 @@ def improve(layers: Layers, body: Body, poses: Tensor, iterations: int) -> tuple
         full[:, mask] = increments
         return body.moved(states, full, layers.level.targets[0].camera)
 
-    return minimise_many(
+    return minimize_many(
         poses,
         residuals=layers.residuals,
         retract=retract,
@@ -158,7 +158,7 @@ FINEST = 2.5  # pixels between places, or widths of the blur: closer ones give t
 
 
 def places(body: Body, level: Level, search: Search) -> Tensor:
-    """Centres (P, 3) in the world where the body may be, float64: a grid over the view at each of several depths."""
+    """Centers (P, 3) in the world where the body may be, float64: a grid over the view at each of several depths."""
     camera = level.targets[0].camera
     start = body.start_center
     diameter = body.diameter * float(rigid.scale_of(body.pose.double()))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from voge.ellipsoids import Ellipsoids, cat
-from voge.gauss_newton import LeastSquares, minimise
+from voge.gauss_newton import LeastSquares, minimize
 from voge.occlusion.jacobian import jacobian
 from voge.occlusion.levels import Level, level_of
 from voge.occlusion.problem import Bodies, Target
@@ -197,7 +197,7 @@ def refine_level(
         with torch.no_grad():
             return poses, float(level.residuals(bodies.place(poses)).square().sum(dtype=torch.float64)), ()
     with torch.no_grad():
-        iterates = minimise(
+        iterates = minimize(
             poses,
             residuals=lambda p: level.residuals(bodies.place(p)),
             retract=lambda p, increment: bodies.retract(p, increment, mask),

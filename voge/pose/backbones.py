@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of the colours
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of the colors
 LITE = ((127 / 255,) * 3, (128 / 255,) * 3)  # what EfficientNet-Lite was trained with
 BUILT_IN = ("compact", "resnet50", "efficientnet")
 
@@ -27,7 +27,7 @@ class Backbone(nn.Module):
     statistics: tuple[Sequence[float], Sequence[float]] = IMAGENET
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """The maps of normalised images, finest first."""
+        """The maps of normalized images, finest first."""
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -95,14 +95,14 @@ class Bank:
         self.filled = self.filled + len(backgrounds)
 
     def typical_clutter(self, count: int, rounds: int = 10) -> Tensor:
-        """(count, C) centres of the remembered backgrounds by k-means on the sphere."""
+        """(count, C) centers of the remembered backgrounds by k-means on the sphere."""
         memory = self.clutter[: max(min(int(self.filled), self.settings.memory), 1)]
-        centres = memory[torch.linspace(0, len(memory) - 1, count, device=memory.device).long()]
+        centers = memory[torch.linspace(0, len(memory) - 1, count, device=memory.device).long()]
         for _ in range(rounds):
-            nearest = (memory @ centres.mT).argmax(1)
-            sums = torch.zeros_like(centres).index_add(0, nearest, memory)
-            centres = torch.where(sums.norm(dim=1, keepdim=True) > 0, normalize(sums, dim=1), centres)
-        return centres
+            nearest = (memory @ centers.mT).argmax(1)
+            sums = torch.zeros_like(centers).index_add(0, nearest, memory)
+            centers = torch.where(sums.norm(dim=1, keepdim=True) > 0, normalize(sums, dim=1), centers)
+        return centers
 
     def state(self) -> dict[str, Tensor]:
         """What a resumed training needs."""

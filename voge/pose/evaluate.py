@@ -88,7 +88,7 @@ def predict(estimator: Estimator, items: Sequence[Item], batch: int, workers: in
                 yield one if isinstance(one, Prediction) else _prediction(one[0], one[2], next(found))
 
 
-def summarise(predictions: Iterable[Prediction]) -> dict[str, dict[str, Figures]]:
+def summarize(predictions: Iterable[Prediction]) -> dict[str, dict[str, Figures]]:
     """Figures of each category and their mean, by level; failures count as wrong."""
     levels: dict[str, dict[str, list[float]]] = {}
     for made in predictions:

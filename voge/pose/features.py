@@ -78,7 +78,7 @@ class Colors(nn.Module):
     """The picture itself, averaged over each cell."""
 
     channels = 3
-    outlier = 0.2  # see `voge.pose.energy.target_of`: colours agree well or belong to something else
+    outlier = 0.2  # see `voge.pose.energy.target_of`: colors agree well or belong to something else
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H/8, W/8)."""

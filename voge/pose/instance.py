@@ -1,6 +1,6 @@
 """One known object instead of a category: its own ellipsoids, and features that nobody trained.
 
-With `rgb` the features are the ellipsoids' colours. With a pretrained network they are lifted: the object is rendered
+With `rgb` the features are the ellipsoids' colors. With a pretrained network they are lifted: the object is rendered
 from views around the rough pose, and what the network says of the pictures is sampled back (eq. 10).
 """
 
@@ -68,10 +68,10 @@ def instance_category(
     """The object with features of the network, on the ellipsoids' device.
 
     Raises:
-        ValueError: the ellipsoids have no colours.
+        ValueError: the ellipsoids have no colors.
     """
     if ellipsoids.features is None or ellipsoids.features.shape[1] != 3:
-        raise ValueError("the model has no colours; give one with colours or a texture")
+        raise ValueError("the model has no colors; give one with colors or a texture")
     if isinstance(network, Fixed):
         ellipsoids = replace(ellipsoids, features=_lifted(ellipsoids, network, frame, settings), extra={})
     assert ellipsoids.features is not None
@@ -80,7 +80,7 @@ def instance_category(
 
 @torch.no_grad()
 def _lifted(ellipsoids: Ellipsoids, network: Fixed, frame: Frame, settings: RenderSettings) -> Tensor:
-    """(N, C) features of pictures of the ellipsoids over the photo's mean colour."""
+    """(N, C) features of pictures of the ellipsoids over the photo's mean color."""
     pose = frame.viewmat.float()
     turns = torch.deg2rad(AROUND * torch.cartesian_prod(*[torch.tensor([-1.0, 0, 1])] * 2))
     turns = torch.cat([turns, torch.zeros(len(turns), 1)], 1)

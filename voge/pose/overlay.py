@@ -52,7 +52,7 @@ def overlay(
 
 
 def _edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The cells of a mask with a neighbour outside of it."""
+    """The cells of a mask with a neighbor outside of it."""
     padded = np.pad(inside, 1, mode="edge")
     around = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return np.asarray(inside & ~around)

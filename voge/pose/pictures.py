@@ -40,7 +40,7 @@ class Picture:
 
 
 def draw_object(mesh: Mesh, camera: Cameras, random: np.random.Generator) -> Picture:
-    """A mesh in its colours with a random pattern, under a random sun and sky."""
+    """A mesh in its colors with a random pattern, under a random sun and sky."""
     height, width = camera.height, camera.width
     color, alpha = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.float32)
     pixels = camera.project(torch.from_numpy(mesh.vertices))[0][0]
@@ -173,7 +173,7 @@ def _noise(width: int, height: int, random: np.random.Generator, rough: float | 
 
 
 def _tint(noise: Array, random: np.random.Generator) -> Array:
-    """Noise as colours between two random ones."""
+    """Noise as colors between two random ones."""
     first, second = random.uniform(0, 1, 3), random.uniform(0, 1, 3)
     second = first + (second - first) * random.uniform(0.2, 0.8)
     level = 1 / (1 + np.exp(-noise))[..., None]

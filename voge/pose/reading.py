@@ -68,7 +68,7 @@ class CategoryBatches:
         batches: list[np.ndarray] = []
         for name in sorted(set(self.names.tolist())):
             order = random.permutation(np.flatnonzero(self.names == name))
-            # Batches of equal size as far as possible: normalisation by batch wants no tiny ones.
+            # Batches of equal size as far as possible: normalization by batch wants no tiny ones.
             batches += np.array_split(order, max(round(len(order) / self.size), 1))
         return [batches[i] for i in random.permutation(len(batches))]
 

@@ -1,6 +1,6 @@
 """Annotations in the files of PASCAL3D+ and ObjectNet3D (MATLAB), read and written.
 
-Their pixels count from 1, so that (1, 1) is the centre of the first; ours count from its corner (docs/conventions.md):
+Their pixels count from 1, so that (1, 1) is the center of the first; ours count from its corner (docs/conventions.md):
 positions here are 0.5 less than in the files, and a box from x1 to x2 covers [x1 - 1, x2].
 """
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
-from voge.optimise import Optimiser, Rate, Variable
+from voge.optimize import Optimizer, Rate, Variable
 from voge.pose.ablation import Block, render_blocked
 from voge.pose.energy import Target, mixture, residual, score
 from voge.render import render
@@ -147,12 +147,12 @@ def _adam(
     mask[COLUMNS[how.free]] = 1
     distance = start[:, 2:3, 3]
     scale = torch.cat([torch.ones_like(start[:, :3, 3]), distance.expand(-1, 3)], 1) * mask
-    optimiser = Optimiser({"increments": Variable(start.new_zeros(len(start), 6), ADAM_RATE)}, max(how.count, 1),
+    optimizer = Optimizer({"increments": Variable(start.new_zeros(len(start), 6), ADAM_RATE)}, max(how.count, 1),
                           betas=ADAM_BETAS)  # fmt: skip
     found: list[Refined] = []
 
     def loss(_step: int) -> dict[str, Tensor]:
-        viewmats = move(start, optimiser["increments"] * scale)
+        viewmats = move(start, optimizer["increments"] * scale)
         posed = replace(cameras, viewmats=viewmats)
         if how.block is Block.none:
             made = render(ellipsoids, posed, settings)
@@ -162,10 +162,10 @@ def _adam(
         found[:] = [Refined(viewmats.detach(), scores.detach())]
         return {"score": -scores.sum()}
 
-    for _ in optimiser.run(loss):
+    for _ in optimizer.run(loss):
         yield found[0]
     with torch.no_grad():
-        last = replace(cameras, viewmats=move(start, optimiser["increments"] * scale))
+        last = replace(cameras, viewmats=move(start, optimizer["increments"] * scale))
         yield _refined(_look(ellipsoids, last, target, settings), target)
 
 

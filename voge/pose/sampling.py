@@ -18,7 +18,7 @@ FILTER = 0.5  # standard deviation of the filter, cells
 def widened(ellipsoids: Ellipsoids, cell: float, filter: float = FILTER) -> Ellipsoids:
     """The set as a map with large cells sees it: each ellipsoid blurred by the cell, its mass kept.
 
-    Ellipsoids tighter than a cell fall between the rays through the cells' centres; a pose then has gradients that
+    Ellipsoids tighter than a cell fall between the rays through the cells' centers; a pose then has gradients that
     jump. Widening s^2 <- s^2 + (filter cell)^2 with density times the ratio of the two larger extents removes that.
 
     Args:

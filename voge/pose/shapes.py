@@ -1,7 +1,7 @@
-"""Procedural objects for the synthetic benchmark: categories whose members differ in shape and colour.
+"""Procedural objects for the synthetic benchmark: categories whose members differ in shape and color.
 
 As PASCAL3D+'s models they have z up, the front towards -y, the middle of their bounding box at the origin and a
-diagonal of 1. All are symmetric in x. They are made of convex parts, each of one colour.
+diagonal of 1. All are symmetric in x. They are made of convex parts, each of one color.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TAIL: Color = (0.75, 0.05, 0.05)
 
 @dataclass(slots=True)
 class Parts:
-    """Triangles and colours of an object under construction."""
+    """Triangles and colors of an object under construction."""
 
     vertices: list[Array] = field(default_factory=list)
     faces: list[Array] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Parts:
         self.hull(np.concatenate([a + radii[0] * ring, b + radii[1] * ring]), color)
 
     def mesh(self) -> Mesh:
-        """All parts, centred and scaled."""
+        """All parts, centered and scaled."""
         vertices = np.concatenate(self.vertices)
         low, high = vertices.min(0), vertices.max(0)
         vertices = (vertices - (low + high) / 2) / np.linalg.norm(high - low)

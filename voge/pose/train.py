@@ -22,7 +22,7 @@ from torch.nn.functional import avg_pool2d, normalize
 from voge.convert import MeshMethod
 from voge.ellipsoids import Ellipsoids
 from voge.io import DataError
-from voge.optimise import CHECKED_ON_GPU, DivergedError, Step
+from voge.optimize import CHECKED_ON_GPU, DivergedError, Step
 from voge.pose.bank import Bank, Contrast
 from voge.pose.crops import Framing, find_framing
 from voge.pose.data import DataSet, Item
@@ -146,9 +146,9 @@ class Trainer:
         per_epoch = CategoryBatches(self._names, settings.batch, settings.seed, 1).per_epoch
         self.steps = max(round(settings.epochs * per_epoch), 1)
         parameters = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=settings.decay, fused=True)
+        self.optimizer = torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=settings.decay, fused=True)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, settings.rate, total_steps=self.steps + 1, pct_start=0.15, cycle_momentum=False
+            self.optimizer, settings.rate, total_steps=self.steps + 1, pct_start=0.15, cycle_momentum=False
         )
         self._parallel: nn.Module = self.network
         if self.ranks > 1 and device.type == "cuda":
@@ -204,7 +204,7 @@ class Trainer:
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on, by flat names."""
         state = {f"network/{name}": t for name, t in self.network.state_dict().items()}
-        for number, memory in self.optimiser.state_dict()["state"].items():
+        for number, memory in self.optimizer.state_dict()["state"].items():
             state |= {f"adam/{number}/{key}": tensor for key, tensor in memory.items()}
         for name, bank in self.banks.items():
             state |= {f"bank/{name}/{key}": tensor for key, tensor in bank.state().items()}
@@ -224,7 +224,7 @@ class Trainer:
         try:
             self.network.load_state_dict(under("network/"))
             memory: dict[int, dict[str, Tensor]] = {}
-            parameters = self.optimiser.param_groups[0]["params"]
+            parameters = self.optimizer.param_groups[0]["params"]
             for key, tensor in under("adam/").items():
                 number, name = key.split("/")
                 like = parameters[int(number)]
@@ -232,8 +232,8 @@ class Trainer:
                 memory.setdefault(int(number), {})[name] = (
                     torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
                 )
-            groups = self.optimiser.state_dict()["param_groups"]
-            self.optimiser.load_state_dict({"state": memory, "param_groups": groups})
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": memory, "param_groups": groups})
             for name, bank in self.banks.items():
                 bank.load(under(f"bank/{name}/"))
         except (KeyError, RuntimeError) as error:
@@ -264,9 +264,9 @@ class Trainer:
         self._unchecked.append((self.done + 1, total.detach()))
         if self.device.type == "cpu" or len(self._unchecked) >= CHECKED_ON_GPU:
             self.check()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        self.optimiser.step()
+        self.optimizer.step()
         self.schedule.step()
         self._remember(bank, features.detach(), index, backgrounds.detach())
         return {name: term.detach() for name, term in terms.items()}

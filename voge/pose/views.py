@@ -1,4 +1,4 @@
-"""Training crops, made a batch at once where the network runs: cut, scaled, recoloured, partly hidden.
+"""Training crops, made a batch at once where the network runs: cut, scaled, recolored, partly hidden.
 
 A crop is a linear map of the picture's pixels followed by arithmetic on all of them, so that one pass over a batch
 takes less of a GPU than passing on what the CPU would have made.
@@ -230,7 +230,7 @@ def _toned(images: Tensor, tone: Tensor) -> Tensor:
 
 
 def _hidden(images: Tensor, shares: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Images (B, 3, H, W) with ellipses and boxes over them, of their own pixels from elsewhere in other colours.
+    """Images (B, 3, H, W) with ellipses and boxes over them, of their own pixels from elsewhere in other colors.
 
     Args:
         images: in [0, 1].

@@ -1,4 +1,4 @@
-"""Colours and features of ellipsoids from pictures of them (paper, sections 3.4, 4.4 and C.2)."""
+"""Colors and features of ellipsoids from pictures of them (paper, sections 3.4, 4.4 and C.2)."""
 
 from voge.texture.extraction import SEEN as SEEN
 from voge.texture.extraction import Extracted as Extracted

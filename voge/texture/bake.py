@@ -1,4 +1,4 @@
-"""The colours of ellipsoids on the mesh that they were made of: a texture with padded seams, or colours at vertices."""
+"""The colors of ellipsoids on the mesh that they were made of: a texture with padded seams, or colors at vertices."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Baked:
     """What was made."""
 
     files: tuple[Path, ...]
-    textured: bool  # a texture, or else colours at the vertices
+    textured: bool  # a texture, or else colors at the vertices
     notes: tuple[str, ...]  # what the user should know, a line each
 
 
@@ -47,15 +47,15 @@ def bake(
     formats: tuple[str, ...] = ("obj", "glb"),
     settings: RenderSettings | None = None,
 ) -> Baked:
-    """Write a mesh with the ellipsoids' colours into a folder.
+    """Write a mesh with the ellipsoids' colors into a folder.
 
     A mesh with texture coordinates keeps its vertices, faces and coordinates and gets new pictures: model.obj with
-    model.mtl and texture.png, model.glb. One without gets colours at its vertices: model.ply, model.glb. Numbers are
+    model.mtl and texture.png, model.glb. One without gets colors at its vertices: model.ply, model.glb. Numbers are
     sRGB in all of them.
 
     Args:
         path: the mesh, in the coordinates of the file that the ellipsoids were made of.
-        ellipsoids: with colours (N, 3) as features; extra["confidence"], if it is there, decides between faces that
+        ellipsoids: with colors (N, 3) as features; extra["confidence"], if it is there, decides between faces that
             share a piece of the texture.
         folder: where to; must exist.
         size: pixels along the side of a texture.
@@ -81,16 +81,16 @@ def bake(
     return Baked(tuple(files), any(textured), tuple(dict.fromkeys(notes)))
 
 
-# ---- The colour of a place -------------------------------------------------------------------
+# ---- The color of a place -------------------------------------------------------------------
 
 
 class _Field:
-    """Colours of places on the surface: what a ray along the normal sees, which may start on either side."""
+    """Colors of places on the surface: what a ray along the normal sees, which may start on either side."""
 
     def __init__(self, ellipsoids: Ellipsoids, settings: RenderSettings | None) -> None:
         features, confidence = ellipsoids.features, ellipsoids.extra.get("confidence")
         if features is None or features.shape[1] != 3:
-            raise ValueError("ellipsoids must have colours (N, 3) to be baked")
+            raise ValueError("ellipsoids must have colors (N, 3) to be baked")
         share = torch.ones_like(features[:, :1]) if confidence is None else confidence.to(features)[:, None]
         self.values = torch.cat([features, share], 1)
         self.ellipsoids = ellipsoids
@@ -101,7 +101,7 @@ class _Field:
         self.matrix = torch.eye(4).double() if moved is None else torch.tensor(json.loads(moved)).double()
 
     def __call__(self, places: Array, normals: Array) -> tuple[Array, Array]:
-        """Colours (P, 3) in [0, 1] and how well they are known (P,), 0 to 1, of places (P, 3) in the mesh's frame."""
+        """Colors (P, 3) in [0, 1] and how well they are known (P,), 0 to 1, of places (P, 3) in the mesh's frame."""
         made = [
             self._chunk(torch.from_numpy(places[i : i + _TRACED]), torch.from_numpy(normals[i : i + _TRACED]))
             for i in range(0, len(places), _TRACED)
@@ -132,7 +132,7 @@ def _texture(part: Any, field: _Field, size: int, notes: list[str]) -> Array:
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     sums, weights = np.zeros((size * size, 3)), np.zeros(size * size)
     hits = np.zeros(size * size, np.int32)
-    for face, texel, at in rasterise(uv, size):
+    for face, texel, at in rasterize(uv, size):
         places = np.einsum("tc,tck->tk", at, corners[face])
         colors, known = field(places, normals[face])
         weight = known.astype(np.float64) + _LEAST
@@ -151,8 +151,8 @@ def _texture(part: Any, field: _Field, size: int, notes: list[str]) -> Array:
     return padded(np.rint(255 * picture).astype(np.uint8).reshape(size, size, 3), covered.reshape(size, size))
 
 
-def rasterise(uv: Array, size: int) -> Iterator[tuple[Array, Array, Array]]:
-    """The texels of a square picture whose centres lie on faces with texture coordinates (F, 3, 2), v upwards.
+def rasterize(uv: Array, size: int) -> Iterator[tuple[Array, Array, Array]]:
+    """The texels of a square picture whose centers lie on faces with texture coordinates (F, 3, 2), v upwards.
 
     A face that has none gets the texel around its middle. Beyond 0 to 1 pictures repeat.
 
@@ -160,7 +160,7 @@ def rasterise(uv: Array, size: int) -> Iterator[tuple[Array, Array, Array]]:
         Face (T,), texel (T,) in rows from the top, barycentric coordinates (T, 3); memory is bounded.
     """
     ends = np.stack([uv[..., 0] * size, (1 - uv[..., 1]) * size], -1)  # in pixels, from the top left corner
-    first = np.ceil(ends.min(1) - 0.5).astype(np.int64)  # the first and last centres in the box around a face
+    first = np.ceil(ends.min(1) - 0.5).astype(np.int64)  # the first and last centers in the box around a face
     count = np.floor(ends.max(1) - 0.5).astype(np.int64) - first + 1
     boxes = np.prod(np.maximum(count, 0), axis=1)
     found = np.zeros(len(ends), bool)
@@ -184,7 +184,7 @@ def rasterise(uv: Array, size: int) -> Iterator[tuple[Array, Array, Array]]:
 
 
 def padded(picture: Array, covered: Array) -> Array:
-    """A picture (H, W, 3) in which all that is not covered (H, W) has the nearest covered colour.
+    """A picture (H, W, 3) in which all that is not covered (H, W) has the nearest covered color.
 
     So neither interpolation nor smaller levels of it show a seam.
     """
@@ -230,7 +230,7 @@ def _load(path: Path) -> list[Any]:
             part.apply_transform(transform)
             parts.append(part)
     if not parts:
-        raise DataError(path, "has no faces to bake colours on", "name the mesh with bake.mesh=car.obj")
+        raise DataError(path, "has no faces to bake colors on", "name the mesh with bake.mesh=car.obj")
     return parts
 
 

@@ -1,11 +1,11 @@
-"""Colours and features of ellipsoids from pictures of them (paper, sections 3.4, 4.4 and C.2).
+"""Colors and features of ellipsoids from pictures of them (paper, sections 3.4, 4.4 and C.2).
 
 A picture is W a, so the attributes a that explain pictures I best solve
 
     min_a |M^(1/2) (W a - A I)|^2 + damping c |a - a0|^2 + smoothness c |L a|^2
 
 with A the rays' alpha (I is not multiplied by it), M how much each pixel counts, a0 eq. 10's means, L the
-difference to the mean of the neighbours and c the mean weight of an ellipsoid that is seen. Eq. 10 alone blurs by
+difference to the mean of the neighbors and c the mean weight of an ellipsoid that is seen. Eq. 10 alone blurs by
 the overlap of the ellipsoids. The normal equations are solved by conjugate gradients with the diagonal as
 preconditioner, which takes W a and W^T r only: W stays sparse rows.
 """
@@ -22,7 +22,7 @@ from torch import Tensor
 from voge.cameras import Cameras
 from voge.ellipsoids import Ellipsoids
 from voge.imaging.identity import bands
-from voge.imaging.pictures import GREY
+from voge.imaging.pictures import GRAY
 from voge.render import trace
 from voge.settings import RenderSettings
 from voge.texture.inversion import Sparse, System
@@ -49,13 +49,13 @@ class Solving:
 
     On the cow and the bunny, smooth and sharp patterns, one view and six (`benchmarks/texture.py`), held-out views
     change by less than 0.4 dB over damping 0.001 to 0.05 and smoothness 0.02 to 0.2, and by 0.1 dB over 4 to 10
-    neighbours; the solver ends after some ten iterations.
+    neighbors; the solver ends after some ten iterations.
     """
 
     solver: Solver = Solver.lsq
     damping: float = 0.01  # towards eq. 10
-    smoothness: float = 0.1  # towards the mean of the neighbours
-    neighbours: int = 6  # as many as a vertex of a mesh has edges
+    smoothness: float = 0.1  # towards the mean of the neighbors
+    neighbors: int = 6  # as many as a vertex of a mesh has edges
     margin: int = 1  # pixels along the silhouette that are left out without a mask: they show background too
     iterations: int = 100  # at most
     tolerance: float = 1e-4  # residual over right-hand side at which to stop
@@ -65,7 +65,7 @@ class Solving:
         rules = {
             "damping": (self.damping > 0, "must be positive"),
             "smoothness": (self.smoothness >= 0, "must be at least 0"),
-            "neighbours": (self.neighbours >= 1, "must be at least 1"),
+            "neighbors": (self.neighbors >= 1, "must be at least 1"),
             "margin": (self.margin >= 0, "must be at least 0 pixels"),
             "iterations": (self.iterations >= 1, "must be at least 1"),
             "tolerance": (0 < self.tolerance < 1, "must lie between 0 and 1"),
@@ -79,7 +79,7 @@ class Solving:
 class Extracted:
     """What pictures say of N ellipsoids."""
 
-    features: Tensor  # (N, C); those of unseen ellipsoids follow their neighbours
+    features: Tensor  # (N, C); those of unseen ellipsoids follow their neighbors
     pixels: Tensor  # (N,) pixels' worth of light that come from each, over all pictures
     visibility: Tensor  # (N,) the same over its size, 1 for the ellipsoid that a unit of light comes from on average
     iterations: int = 0  # of the solver
@@ -112,7 +112,7 @@ def extract(
     Args:
         ellipsoids: N; only their shapes are used.
         cameras: one view a picture, as one batch or in several, of the ellipsoids' dtype and device.
-        images: a picture (H, W, C) a view: float, or uint8 for [0, 1]. Colours are straight, not multiplied by alpha.
+        images: a picture (H, W, C) a view: float, or uint8 for [0, 1]. Colors are straight, not multiplied by alpha.
         alphas: of pictures (H, W) that are transparent around the object. None: they show background too, so the rim
             of the silhouette counts little (see `silhouette_weight`).
         masks: how much each pixel (H, W) counts besides, 0 to 1: 0 where something hides the object.
@@ -143,7 +143,7 @@ def extract(
         seen = visibility >= SEEN
         typical = float(weights[seen].mean())
         prior = solving.damping * typical, solving.smoothness * typical
-        system = System.of(ellipsoids.means, matrix, seen, prior, solving.neighbours)
+        system = System.of(ellipsoids.means, matrix, seen, prior, solving.neighbors)
         solved = [
             system.solve(roots * alphas, columns, mean, solving.iterations, solving.tolerance)
             for columns, mean in zip(pixels.split(_CHANNELS, dim=1), means, strict=True)
@@ -153,23 +153,23 @@ def extract(
 
 
 def filled(
-    ellipsoids: Ellipsoids, extracted: Extracted, fill: Fill, plane: Plane | None = None, *, grey: float = GREY
+    ellipsoids: Ellipsoids, extracted: Extracted, fill: Fill, plane: Plane | None = None, *, gray: float = GRAY
 ) -> Tensor:
     """Features (N, C) for all ellipsoids, those that no picture shows included.
 
     Args:
         ellipsoids: that the attributes were extracted for.
         extracted: from `extract`.
-        fill: `none` leaves the unseen their own features where those have C channels, else `grey`. `nearest` and
+        fill: `none` leaves the unseen their own features where those have C channels, else `gray`. `nearest` and
             `symmetry` blend by confidence: `Extracted.confidence` of an ellipsoid's own.
         plane: of symmetry, for `symmetry`.
-        grey: see `fill`.
+        gray: see `fill`.
     """
     features, seen = extracted.features, extracted.seen
     if fill is Fill.none:
         before = ellipsoids.features
         if before is None or before.shape != features.shape:
-            before = torch.full_like(features, grey)
+            before = torch.full_like(features, gray)
         return torch.where(seen[:, None], features, before)
     if (fill is Fill.symmetry) != (plane is not None):
         raise ValueError(f"a plane goes with fill symmetry, got fill {fill.value} and {plane}")

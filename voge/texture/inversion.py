@@ -49,7 +49,7 @@ class System:
     """The normal equations, but for their right-hand side."""
 
     matrix: Sparse  # M^(1/2) W
-    near: Sparse  # (N, N) means of the neighbours
+    near: Sparse  # (N, N) means of the neighbors
     damping: float
     smoothness: float
     diagonal: Tensor  # (N, 1)
@@ -57,16 +57,16 @@ class System:
     sources: Sources  # the nearest seen ellipsoids of each, where the solver starts for the unseen
 
     @classmethod
-    def of(cls, means: Tensor, matrix: Sparse, seen: Tensor, weights: tuple[float, float], neighbours: int) -> System:
+    def of(cls, means: Tensor, matrix: Sparse, seen: Tensor, weights: tuple[float, float], neighbors: int) -> System:
         """For ellipsoids with means (N, 3), of which some are seen (N,).
 
         Args:
             means, matrix, seen: see above.
             weights: of damping and smoothness.
-            neighbours: of each ellipsoid.
+            neighbors: of each ellipsoid.
         """
         damping, smoothness = weights
-        near = _neighbour_means(means, neighbours)
+        near = _neighbor_means(means, neighbors)
         # `near` has no diagonal, so that of L^T L is 1 plus the squares of its columns.
         diagonal = matrix.column_squares() + damping + smoothness * (1 + near.column_squares())
         return cls(matrix, near, damping, smoothness, diagonal, seen, Sources.around(means, means, seen))
@@ -91,10 +91,10 @@ class System:
         return _conjugate_gradients(self.normal, right, start, self.diagonal, iterations, tolerance)
 
 
-def _neighbour_means(means: Tensor, neighbours: int) -> Sparse:
+def _neighbor_means(means: Tensor, neighbors: int) -> Sparse:
     """The matrix (N, N) that takes the mean over the nearest others of each ellipsoid."""
     count = len(means)
-    near = min(neighbours, count - 1)
+    near = min(neighbors, count - 1)
     index = nearest(means.detach(), near)[1][:, 1:].reshape(-1).int()
     offsets = torch.arange(count + 1, device=index.device) * near
     return Sparse(offsets, index, means.new_full((count * near,), 1 / max(near, 1)), count)

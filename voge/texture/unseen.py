@@ -11,7 +11,7 @@ from torch import Tensor
 from voge.texture.symmetry import Plane
 
 _NEAREST = 4  # seen ones, weighted by 1 / distance^2: 1 and 12 are at most 0.4 dB worse on the cow and the bunny
-# A mirror image counts as seen where a seen ellipsoid is nearer than so many widths, of the larger of both: neighbours
+# A mirror image counts as seen where a seen ellipsoid is nearer than so many widths, of the larger of both: neighbors
 # are some three and a half apart, and up to twice as much where triangles are long.
 _REACH = 6.0
 

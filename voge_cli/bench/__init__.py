@@ -60,7 +60,7 @@ def bench(
     earlier: Annotated[
         str | None, Option("--from", metavar="FILE.json,...", help="Show earlier results instead of measuring.")
     ] = None,
-    seed: Annotated[int | None, Option("--seed", metavar="N", help="Of the colours. Default: 0.")] = None,
+    seed: Annotated[int | None, Option("--seed", metavar="N", help="Of the colors. Default: 0.")] = None,
     progress: Annotated[
         Literal["auto", "rich", "plain", "none"], Option("--progress", help="How to show progress on stderr.")
     ] = "auto",

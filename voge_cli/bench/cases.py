@@ -72,7 +72,7 @@ def _cases_of(text: str, config: BenchConfig) -> Iterator[Case]:
 
 
 class Maker:
-    """Makes scenes of cases; keeps the last set of ellipsoids, which neighbours in order share."""
+    """Makes scenes of cases; keeps the last set of ellipsoids, which neighbors in order share."""
 
     def __init__(self, config: BenchConfig, console: Console) -> None:
         self._config, self._console = config, console

@@ -56,7 +56,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def terminal(rows: Sequence[Row]) -> str:
-    """A table for each scene, as wide as the terminal, with the escapes that colour it; reasons are below."""
+    """A table for each scene, as wide as the terminal, with the escapes that color it; reasons are below."""
     import io
     from itertools import groupby
 

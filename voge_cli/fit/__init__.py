@@ -41,7 +41,7 @@ def fit(
         Option("--optimize", metavar="P,...", help="Of means, scales, quats, density, colors, cameras, centers."),
     ] = None,
     sh_degree: Annotated[
-        int | None, Option("--sh-degree", help="Of harmonics, 1 to 3: colours that depend on the view. Default: 0.")
+        int | None, Option("--sh-degree", help="Of harmonics, 1 to 3: colors that depend on the view. Default: 0.")
     ] = None,
     holdout: Annotated[
         str | None, Option("--holdout", metavar="N|FILE", help="Test on every N-th view, or on those a file names.")
@@ -134,12 +134,12 @@ def run_fit(
     run, seconds = _open(path, loaded, fitting, resume=resume, overwrite=overwrite)
     film = Film(run.path, fitting, config)
     film.begin()
-    if fitting.optimiser.done < config.steps:
+    if fitting.optimizer.done < config.steps:
         began = time.perf_counter()
-        before = fitting.optimiser.done
+        before = fitting.optimizer.done
         seconds = drive(
             fitting.steps(),
-            fitting.optimiser,
+            fitting.optimizer,
             run,
             console,
             label="fit",
@@ -174,9 +174,9 @@ def _open(
         fitting.load(checkpoint.state)
     except (ValueError, KeyError, RuntimeError) as error:
         raise DataError(run.path / CHECKPOINT, f"does not fit the configuration ({error})", "start again") from error
-    if fitting.optimiser.done > loaded.value.steps:
-        raise UsageError(f"{path} has done {fitting.optimiser.done} steps, more than --steps {loaded.value.steps}")
-    run.rewind(fitting.optimiser.done)
+    if fitting.optimizer.done > loaded.value.steps:
+        raise UsageError(f"{path} has done {fitting.optimizer.done} steps, more than --steps {loaded.value.steps}")
+    run.rewind(fitting.optimizer.done)
     write_record(run.path, "fit", loaded.text())
     return run, float(checkpoint.facts.get("seconds", 0.0))
 

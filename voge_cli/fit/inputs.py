@@ -201,7 +201,7 @@ def _per_side(count: int) -> int:
 
 
 def _colored(ellipsoids: Ellipsoids, sh_degree: int) -> Ellipsoids:
-    """With colours (N, 3), and without extras that would not follow; harmonics do where they are asked for."""
+    """With colors (N, 3), and without extras that would not follow; harmonics do where they are asked for."""
     colors = ellipsoids.features
     if colors is None or colors.shape[1] not in (1, 3):
         colors = torch.full_like(ellipsoids.means, 0.5)

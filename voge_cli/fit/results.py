@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from voge.optimize import Step
 
 from voge import metrics
 from voge.cameras import CameraModel, Cameras
@@ -22,7 +23,6 @@ from voge.fitting.fit import Fitted, Fitting
 from voge.imaging.pictures import take_pictures
 from voge.io import images
 from voge.io.ellipsoids import save_ellipsoids
-from voge.optimise import Step
 from voge.placement import bounding_box, camera_distance
 from voge.viewpoints import orbit_camera, resized, upright_axis
 from voge_cli import report
@@ -41,7 +41,7 @@ Picture = NDArray[np.uint8]
 
 
 class Film:
-    """The optimisation as seen from the first view: a frame every now and then, kept as files so that it can go on."""
+    """The optimization as seen from the first view: a frame every now and then, kept as files so that it can go on."""
 
     def __init__(self, folder: Path, fitting: Fitting, config: FitConfig) -> None:
         self.folder, self.fitting, self.every = folder / _FRAMES, fitting, config.film_every
@@ -53,9 +53,9 @@ class Film:
     def begin(self) -> None:
         """Forget the frames after the present step; the first frame is the start."""
         for frame in self._frames():
-            if int(frame.stem) > self.fitting.optimiser.done:
+            if int(frame.stem) > self.fitting.optimizer.done:
                 frame.unlink()
-        if self.every and not self.fitting.optimiser.done:
+        if self.every and not self.fitting.optimizer.done:
             self._take(0)
 
     def watch(self, step: Step) -> None:
@@ -135,8 +135,8 @@ def _shape(ellipsoids: Ellipsoids, inputs: Inputs) -> dict[str, float]:
     return _rounded(
         {
             "chamfer": error.chamfer,
-            "centres_to_surface": error.accuracy,
-            "surface_to_centres": error.completeness,
+            "centers_to_surface": error.accuracy,
+            "surface_to_centers": error.completeness,
             "f_score": error.f_score,
             "precision": error.precision,
             "recall": error.recall,

@@ -47,7 +47,7 @@ class StartConfig:
 class SweepConfig(Sweep):
     """Views of a mesh, and the light on it."""
 
-    light: list[float] | None = field(default_factory=lambda: [0.0, 0.0, -3.0])  # null: colours as they are
+    light: list[float] | None = field(default_factory=lambda: [0.0, 0.0, -3.0])  # null: colors as they are
     ambient: float = 0.6
     samples: int = 3  # rays along each side of a pixel
     held_out: int = 10  # views from random directions, never fitted to

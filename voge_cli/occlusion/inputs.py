@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from voge.cameras import Cameras, intrinsics, orbit
-from voge.imaging.pictures import GREY
+from voge.imaging.pictures import GRAY
 from voge.io import DataError
 from voge.io.cameras import load_cameras
 from voge.io.images import read_picture
@@ -67,7 +67,7 @@ def load_inputs(config: OcclusionConfig, console: Console, device: torch.device)
 def _body(path: Path, entry: SceneObject, config: OcclusionConfig, console: Console, device: torch.device) -> Body:
     made = load_one(Placed(entry.model or path, entry.name, primitive=entry.primitive), config.convert, console)
     if made.features is None and Loss.color in config.losses:
-        made = replace(made, features=torch.full_like(made.means, GREY))
+        made = replace(made, features=torch.full_like(made.means, GRAY))
     made = made.to(torch.float32).to(device)
     try:
         return Body(entry.name, made, entry.pose, _freedom(entry.free), entry.center)

@@ -61,7 +61,7 @@ def write_results(
 def bop(inputs: Inputs, poses: Tensor) -> dict[str, list[dict[str, Any]]]:
     """BOP's scene_gt.json: for each picture, rotation and translation of each object in the camera's frame.
 
-    Units are the scene's; BOP's own data sets are in millimetres. A scale of an object has no place in this format
+    Units are the scene's; BOP's own data sets are in millimeters. A scale of an object has no place in this format
     and is left out: it is in scene.json. Objects are numbered from 1 in the scene's order.
     """
     entries: dict[str, list[dict[str, Any]]] = {}
@@ -153,7 +153,7 @@ def _render(inputs: Inputs, poses: Tensor, camera: Cameras) -> Tensor:
 
 
 def _colors(picture: Tensor) -> Tensor:
-    """(H, W, 3) to look at: the first three channels, or grey."""
+    """(H, W, 3) to look at: the first three channels, or gray."""
     return (picture[..., :3] if picture.shape[-1] >= 3 else picture[..., :1].expand(-1, -1, 3)).clamp(0, 1).cpu()
 
 

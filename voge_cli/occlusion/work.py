@@ -39,12 +39,12 @@ def _descend(inputs: Inputs, config: OcclusionConfig, run: RunFolder, console: C
     descent = GradientDescent(inputs.bodies, inputs.targets, config.problem)
     checkpoint = run.load()
     if checkpoint is not None:
-        descent.optimiser.load(checkpoint.state)
-    run.rewind(descent.optimiser.done)
+        descent.optimizer.load(checkpoint.state)
+    run.rewind(descent.optimizer.done)
     spent = float(checkpoint.facts.get("seconds", 0.0)) if checkpoint else 0.0
     seconds = drive(
         descent.run(),
-        descent.optimiser,
+        descent.optimizer,
         _PosedRun(run.path, run.command, descent),
         console,
         label="occlusion",

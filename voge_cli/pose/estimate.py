@@ -14,7 +14,7 @@ from voge.io import DataError
 from voge.io.files import atomic_file
 from voge.pose.data import DataSet, Item, open_data
 from voge.pose.estimate import Estimator
-from voge.pose.evaluate import Prediction, predict, summarise
+from voge.pose.evaluate import Prediction, predict, summarize
 from voge.pose.features import ExtractorError
 from voge.pose.metrics import table
 from voge.pose.model import PoseModel, load_model
@@ -80,7 +80,7 @@ def estimate_set(
     document = _document(folder, wanted, len(items), len(work), seconds, chosen)
     with atomic_file(folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    figures = {level: rows for level, rows in summarise(wanted).items() if rows}
+    figures = {level: rows for level, rows in summarize(wanted).items() if rows}
     text = "\n\n".join(f"{level}\n{table(rows)}" for level, rows in figures.items())
     return "\n".join(filter(None, [str(folder), text])), document
 
@@ -182,7 +182,7 @@ def _document(
         "failures": sum(one.failure is not None for one in made),
         "levels": {
             level: {name: _finite(figures.document()) for name, figures in rows.items()}
-            for level, rows in summarise(made).items()
+            for level, rows in summarize(made).items()
         },
         "estimated_now": estimated,
         "seconds": round(seconds, 3),

@@ -17,7 +17,7 @@ from torch import Tensor
 from voge.ellipsoids import Ellipsoids
 from voge.io import DataError
 from voge.io.cameras import View, Views, load_cameras, save_cameras
-from voge.io.cameras.bop import MILLIMETRES
+from voge.io.cameras.bop import MILLIMETERS
 from voge.io.ellipsoids import save_ellipsoids
 from voge.io.files import atomic_folder
 from voge.io.images import check_video, read_bytes, read_picture, write_png, write_video
@@ -55,7 +55,7 @@ class _Subject:
     image: NDArray[np.uint8]
     frame: Frame
     estimator: Estimator
-    ellipsoids: Ellipsoids  # to show, in the object's colours where it has some
+    ellipsoids: Ellipsoids  # to show, in the object's colors where it has some
 
 
 def estimate_pictures(
@@ -76,7 +76,7 @@ def estimate_pictures(
             place.mkdir(exist_ok=True)
             found.append(_estimate_one(subject, place, config))
         if config.units is not None:
-            _write_bop(staging / "bop.csv", found, MILLIMETRES[config.units.value])
+            _write_bop(staging / "bop.csv", found, MILLIMETERS[config.units.value])
         outputs.write_record(staging, COMMAND, loaded.text())
     for made in found:
         console.note(

@@ -74,12 +74,12 @@ def texture(
         Literal["mp4", "gif", "webp"] | None, Option("--video", help="Format of the video. Default: mp4.")
     ] = None,
     bake: Annotated[
-        bool | None, Option("--bake", help="Also the mesh with its texture (OBJ, GLB), or colours at its vertices.")
+        bool | None, Option("--bake", help="Also the mesh with its texture (OBJ, GLB), or colors at its vertices.")
     ] = None,
 ) -> None:
-    """Take the colours of an object from photos of it.
+    """Take the colors of an object from photos of it.
 
-    Writes the folder --out (default: <stem>_texture): ellipsoids.safetensors with colours and a confidence for each,
+    Writes the folder --out (default: <stem>_texture): ellipsoids.safetensors with colors and a confidence for each,
     images/ (photo, overlay, re-render, difference, confidence, new views), a turntable and report.html. KEY=VALUE
     after the options changes any setting that --print-config shows.
     """
@@ -196,7 +196,7 @@ def _extract(bare: Ellipsoids, taken: list[Taken], config: TextureConfig, consol
 
 
 def _in_space(image: torch.Tensor, config: TextureConfig) -> torch.Tensor:
-    """Colours as stored, or in linear light."""
+    """Colors as stored, or in linear light."""
     import torch
 
     from voge.imaging.color import ColorSpace, srgb_to_linear
@@ -213,7 +213,7 @@ def _textured(
     import torch
 
     from voge.imaging.color import ColorSpace, linear_to_srgb, srgb_to_linear
-    from voge.imaging.pictures import GREY
+    from voge.imaging.pictures import GRAY
     from voge.texture import filled
     from voge.texture.unseen import Fill
 
@@ -222,9 +222,9 @@ def _textured(
     if linear and bare.features is not None:  # what `none` leaves
         before = replace(bare, features=srgb_to_linear(bare.features))
     plane = _plane(bare, config) if config.fill is Fill.symmetry else None
-    grey = torch.tensor(GREY)
-    grey = srgb_to_linear(grey) if colors and linear else grey
-    features = filled(before, extracted, config.fill, plane, grey=float(grey))
+    gray = torch.tensor(GRAY)
+    gray = srgb_to_linear(gray) if colors and linear else gray
+    features = filled(before, extracted, config.fill, plane, gray=float(gray))
     if colors:
         features = (linear_to_srgb(features) if linear else features).clamp(0, 1)
     metadata = {
@@ -232,7 +232,7 @@ def _textured(
         "texture": f"solver {config.solving.solver.value}, fill {config.fill.value}, from "
         + ", ".join(each.path.name for each in taken),
     }
-    extra = {name: value for name, value in bare.extra.items() if name != "sh"}  # of the colours before
+    extra = {name: value for name, value in bare.extra.items() if name != "sh"}  # of the colors before
     extra |= {"confidence": extracted.confidence.to(bare.dtype), "pixels": extracted.pixels.to(bare.dtype)}
     facts: dict[str, Any] = {
         "images": len(taken),
@@ -260,7 +260,7 @@ def _plane(bare: Ellipsoids, config: TextureConfig) -> Any:
 
 
 def _mesh_to_bake(model: Path, config: TextureConfig) -> Path:
-    """The mesh that gets the colours, before any work."""
+    """The mesh that gets the colors, before any work."""
     from voge.io.ellipsoids import holds_ellipsoids
 
     if config.bake.mesh is None and holds_ellipsoids(model):
@@ -269,7 +269,7 @@ def _mesh_to_bake(model: Path, config: TextureConfig) -> Path:
 
 
 def _bake(folder: Path, mesh: Path, textured: Ellipsoids, config: TextureConfig, console: Console) -> dict[str, Any]:
-    """The mesh with its colours."""
+    """The mesh with its colors."""
     from voge.texture.bake import bake
 
     folder.mkdir()
@@ -277,4 +277,4 @@ def _bake(folder: Path, mesh: Path, textured: Ellipsoids, config: TextureConfig,
     baked = bake(mesh, textured, folder, size=config.bake.size, formats=formats, settings=config.settings)
     for note in baked.notes:
         console.note(f"{mesh}: {note}")
-    return {"baked": "texture" if baked.textured else "vertex colours"}
+    return {"baked": "texture" if baked.textured else "vertex colors"}

@@ -30,7 +30,7 @@ from voge_cli.errors import UsageError
 from voge_cli.texture.config import TextureConfig, parse_novel
 from voge_cli.texture.inputs import Taken
 
-CONTOUR = (1.0, 0.1, 0.6)  # of the silhouette: a colour that few objects have
+CONTOUR = (1.0, 0.1, 0.6)  # of the silhouette: a color that few objects have
 STRONGER = 2  # times that differences are shown brighter
 
 
@@ -77,8 +77,8 @@ class TextureAlbum:
         page = report.page(
             f"Texture of {self.taken[0].path.name}",
             report.text(
-                "Colours of Gaussian ellipsoids from photos with known cameras. Confidence is yellow where the "
-                "photos show an ellipsoid and dark blue where its colour comes from others."
+                "Colors of Gaussian ellipsoids from photos with known cameras. Confidence is yellow where the "
+                "photos show an ellipsoid and dark blue where its color comes from others."
             ),
             *(part for row in shown for part in row),
             *novel,
@@ -167,13 +167,13 @@ class TextureAlbum:
 
     @cached_property
     def palette(self) -> FeaturePalette | None:
-        """How features become colours; None where they are."""
+        """How features become colors; None where they are."""
         features = self.textured.features
         assert features is not None
         return None if self.taken[0].photo.colors else FeaturePalette.of(features)
 
     def _shown(self, attributes: Tensor) -> Tensor:
-        """Attributes (H, W, C) as colours (H, W, 3)."""
+        """Attributes (H, W, C) as colors (H, W, 3)."""
         if self.palette is None:
             return attributes
         return self.palette.show(attributes, torch.ones_like(attributes[..., 0])).clamp(0, 1)

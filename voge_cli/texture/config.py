@@ -25,7 +25,7 @@ class MeshFile(str, Enum):
 
 @dataclass(kw_only=True)
 class BakeConfig:
-    """The mesh with the colours."""
+    """The mesh with the colors."""
 
     enabled: bool = False
     mesh: str | None = None

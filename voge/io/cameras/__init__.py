@@ -68,7 +68,7 @@ def load_cameras(
         object_id: BOP: the object whose frame becomes the world.
 
     Returns:
-        The views, in this package's convention, float64, on the CPU. Nothing is recentred or rescaled.
+        The views, in this package's convention, float64, on the CPU. Nothing is recentered or rescaled.
 
     Raises:
         DataError: the file is missing or malformed; one line that names it, what is wrong and what to do.

@@ -1,4 +1,4 @@
-"""BOP's scenes: `scene_camera.json` and `scene_gt.json`, by image number; millimetres, OpenCV axes.
+"""BOP's scenes: `scene_camera.json` and `scene_gt.json`, by image number; millimeters, OpenCV axes.
 
 The world is the scene's, where the file has cam_R_w2c and cam_t_w2c, else an object's: scene_gt.json
 holds the motion from its frame to the camera's. BOP keeps no image size: it comes from the pictures, a
@@ -23,7 +23,7 @@ from voge.io.cameras.views import View, Views
 CAMERAS, POSES = "scene_camera.json", "scene_gt.json"
 FOLDERS = ("rgb", "gray")
 SUFFIXES = (".png", ".jpg", ".tif")
-MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0}  # in one unit
+MILLIMETERS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}  # in one unit
 
 
 def read(path: Path, options: Options) -> Views:
@@ -47,9 +47,9 @@ def read(path: Path, options: Options) -> Views:
 
 def write(folder: Path, views: Views, *, named: Path) -> None:
     """scene_camera.json into `folder`, and scene_gt.json if the world is an object's frame; errors name `named`."""
-    if views.units not in MILLIMETRES:
-        raise DataError(named, "BOP holds millimetres, and the units of the cameras are unknown", "give --units")
-    scale = MILLIMETRES[views.units]
+    if views.units not in MILLIMETERS:
+        raise DataError(named, "BOP holds millimeters, and the units of the cameras are unknown", "give --units")
+    scale = MILLIMETERS[views.units]
     names = [view.name for view in views]
     numbers = [int(name) for name in names] if all(name.isdecimal() for name in names) else list(range(len(names)))
     if len(set(numbers)) < len(numbers):

@@ -115,7 +115,7 @@ def write_npz(path: Path, views: Views, *, named: Path) -> None:
 def _view(document: Fields, place: Fields, name: str, image: Path | None, mask: Path | None, options: Options) -> View:
     model, distortion = place.lens()
     K = place.intrinsics(place.array("K", (3, 3)), "K")
-    # Where whole numbers are pixel centres, as in OpenCV's calibration, ours lie half a pixel on.
+    # Where whole numbers are pixel centers, as in OpenCV's calibration, ours lie half a pixel on.
     K[:2, 2] += 0.5 - document.number("pixel_center", 0.5)
     matrix = place.rigid(place.array("matrix", (4, 4), (3, 4)), "matrix")
     if _stated(document, "direction", options.direction, DIRECTIONS) == "camera_to_world":
