@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from voge import reference
-from voge.ellipsoids import Ellipsoids
-from voge.settings import RenderSettings
+from voge.rendering import reference
+from voge.rendering.settings import RenderSettings
+from voge.scene.ellipsoids import Ellipsoids
 
 Rows = tuple[Tensor, Tensor, Tensor]  # depth, optical depth, width (R, K), float64; absent entries have x = 0
 Weigh = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]

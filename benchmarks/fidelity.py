@@ -30,10 +30,11 @@ from torch import Tensor
 
 import voge
 from voge.convert import from_mesh, from_points
-from voge.convert.resample import resample
-from voge.io.meshes import Mesh, load_geometry
-from voge.mesh_render import MeshPictures, render_mesh
-from voge.settings import Aggregation, Backend, RenderSettings
+from voge.io.meshes import load_geometry
+from voge.meshes.mesh import Mesh
+from voge.meshes.raycast import MeshPictures, render_mesh
+from voge.meshes.resample import resample
+from voge.rendering.settings import Aggregation, Backend, RenderSettings
 
 WAVES = torch.tensor([[9.0, 4, -3], [-4, 8, 5], [3, -6, 9]], dtype=torch.float64)  # radians a unit
 SHIFTS = torch.tensor([0.0, 1, 2], dtype=torch.float64)

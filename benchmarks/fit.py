@@ -29,15 +29,10 @@ import trimesh
 from safetensors.torch import load_file, save_file
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
-from voge.optimize import Rate
 
-from voge import metrics
-from voge.cameras import Cameras
 from voge.convert import from_mesh
-from voge.ellipsoids import Ellipsoids
-from voge.fitting.captures import Capture
 from voge.fitting.evaluate import score, summary
-from voge.fitting.fit import Fitting
+from voge.fitting.fitter import Fitting
 from voge.fitting.parameters import moved_cameras
 from voge.fitting.settings import SHAPE, Coarse, FitSettings, Part, Rates, Surface
 from voge.fitting.starts import Start, sphere
@@ -45,6 +40,11 @@ from voge.fitting.targets import Sweep, photograph, to_size_one
 from voge.imaging.lighting import shade
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
 from voge.io.meshes import load_geometry
+from voge.optim import metrics
+from voge.optim.optimizer import Rate
+from voge.scene.cameras import Cameras
+from voge.scene.capture import Capture
+from voge.scene.ellipsoids import Ellipsoids
 
 THRESHOLD = 0.05  # of the F-score, on an object of size 1
 REGULARIZERS = "weights.tangency=0 weights.flatness=0 weights.roundness=0 weights.agreement=0"

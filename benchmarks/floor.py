@@ -14,9 +14,11 @@ from pathlib import Path
 import torch
 
 import voge
-from voge import compiled, convert
+from voge import convert
 from voge.bench import scenes
-from voge.io.meshes import Mesh, load_geometry
+from voge.io.meshes import load_geometry
+from voge.meshes.mesh import Mesh
+from voge.rendering import compiled
 
 PER_PAIR, PER_HIT = 60, 250  # operations; a hit has 4 events with one exponential each
 PER_SECOND = 2 * 32 * 2.6e9  # operations: 2 cores x 32 a cycle (AVX-512) x 2.6 GHz

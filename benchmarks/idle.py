@@ -12,8 +12,8 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from voge import compiled, drivers, native, ops, products
-from voge.settings import Backend
+from voge.rendering import compiled, drivers, native, ops, products
+from voge.rendering.settings import Backend
 
 HEADER = (Path(__file__).parents[1] / "csrc" / "abi.h").read_text()
 ARGUMENTS = {name: given.count(",") + 1 for name, given in re.findall(r"\b(voge_cuda_\w+)\(([^)]*)\);", HEADER)}

@@ -31,11 +31,12 @@ import torch
 from torch import Tensor
 
 import voge
-from voge import occlusion, rigid
+from voge import occlusion
+from voge.convert.primitives import Shape, primitive
+from voge.geometry import rigid
+from voge.geometry.similarity import similarity
 from voge.occlusion import Bodies, Body, Freedom, Gradient, Refine, Search, Settings, Target
-from voge.primitives import Shape, primitive
-from voge.settings import Aggregation, RenderSettings
-from voge.similarity import similarity
+from voge.rendering.settings import Aggregation, RenderSettings
 
 DEPTHS = (1.5, 2.5, 5.0, 10.0, 20.0)
 LATERAL = (-1.0, -0.5, 0.0, 0.5)

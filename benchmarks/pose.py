@@ -23,24 +23,25 @@ from pathlib import Path
 
 import torch
 
-from voge import match
-from voge.cameras import Cameras
 from voge.convert import MeshMethod
-from voge.pose import synth
-from voge.pose.ablation import Block
-from voge.pose.crops import Framing
-from voge.pose.data import LEVELS, DataSet, open_data
-from voge.pose.estimate import Estimation, Estimator
-from voge.pose.evaluate import Prediction, predict, summarize
-from voge.pose.features import STRIDE, ExtractorError, fixed
-from voge.pose.frames import annotated_frame, stack
-from voge.pose.metrics import table
-from voge.pose.model import Category, PoseModel, Shape, load_model
-from voge.pose.refine import Method, Refinement
-from voge.pose.sampling import on_cells, widened
-from voge.pose.train import Trainer, Training, prepare
-from voge.pose.views import Augmentation
-from voge.settings import Aggregation, RenderSettings
+from voge.errors import ExtractorError
+from voge.pose import matching
+from voge.pose.data.crops import Framing
+from voge.pose.data.datasets import LEVELS, DataSet, open_data
+from voge.pose.data.frames import annotated_frame, stack
+from voge.pose.data.views import Augmentation
+from voge.pose.estimation.ablation import Block
+from voge.pose.estimation.estimator import Estimation, Estimator
+from voge.pose.estimation.evaluation import Prediction, predict, summarize
+from voge.pose.estimation.metrics import table
+from voge.pose.estimation.refinement import Method, Refinement
+from voge.pose.network.features import STRIDE, fixed
+from voge.pose.network.model import Category, PoseModel, Shape, load_model
+from voge.pose.network.training import Trainer, Training, prepare
+from voge.pose.synthetic import benchmark
+from voge.rendering.pixel_filter import on_cells, widened
+from voge.rendering.settings import Aggregation, RenderSettings
+from voge.scene.cameras import Cameras
 
 RENDERING = {
     "exact": RenderSettings(),
@@ -109,15 +110,15 @@ def main() -> None:
 def make_data(arguments: argparse.Namespace) -> DataSet:
     """The synthetic set, where it is not there yet."""
     zoom = arguments.zoom
-    settings = synth.Synthesis(
+    settings = benchmark.Synthesis(
         categories=arguments.categories.split(","), train=arguments.train, test=arguments.test,
         width=round(320 * zoom), height=round(256 * zoom), focal=1100 * zoom,
     )  # fmt: skip
     root = arguments.data or arguments.out / "data"
-    work = [job for job in synth.jobs(settings) if not synth.is_made(root, job)]
+    work = [job for job in benchmark.jobs(settings) if not benchmark.is_made(root, job)]
     started = time.perf_counter()
-    made = sum(1 for _ in synth.write_images(root, settings, work, arguments.workers))
-    synth.write_frame(root, settings)
+    made = sum(1 for _ in benchmark.write_images(root, settings, work, arguments.workers))
+    benchmark.write_frame(root, settings)
     say(f"data: {made} images made in {time.perf_counter() - started:.1f} s")
     return open_data(root)
 
@@ -200,13 +201,13 @@ def matched(data: DataSet, model: PoseModel, name: str, arguments: argparse.Name
     for features, network in networks.items():
         maps = torch.cat([network(part.to(device)).float() for part in images.split(64)])
         maps = maps.permute(0, 2, 3, 1).contiguous()
-        anchors = match.sample_anchors(shape, maps[:50], cells[slice(50)])
+        anchors = matching.sample_anchors(shape, maps[:50], cells[slice(50)])
         rows = []
         for delta in (0.0, 15.0, 30.0, 45.0, 60.0):
-            scores = match.match_scores(shape, anchors, delta, maps).fill_diagonal_(-torch.inf)
-            wanted = match.turned(anchors.cameras.viewmats.double(), delta)[:, :3, :3]
-            rows.append(match.match_figures(scores, delta, wanted, cells.viewmats[:, :3, :3].double()))
-        say(f"\nmatching {name} among {len(items)} pictures, {features}\n{match.match_table(rows)}")
+            scores = matching.match_scores(shape, anchors, delta, maps).fill_diagonal_(-torch.inf)
+            wanted = matching.turned(anchors.cameras.viewmats.double(), delta)[:, :3, :3]
+            rows.append(matching.match_figures(scores, delta, wanted, cells.viewmats[:, :3, :3].double()))
+        say(f"\nmatching {name} among {len(items)} pictures, {features}\n{matching.match_table(rows)}")
         found[features] = [asdict(row) for row in rows]
     return found
 

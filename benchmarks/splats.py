@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 import voge
-from voge import harmonics
 from voge.imaging.pictures import take_pictures
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
 from voge.io.splats import narrowing
-from voge.reference import intersect
+from voge.rendering.reference import intersect
+from voge.scene import harmonics
 
 RAYS = 512  # worked on together
 

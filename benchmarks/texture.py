@@ -42,11 +42,12 @@ from torch import Tensor
 
 import voge
 from voge.convert import from_mesh
-from voge.convert.resample import resample
 from voge.io.images import write_png
-from voge.io.meshes import Mesh, load_geometry
-from voge.mesh_render import MeshPictures, render_mesh
-from voge.settings import Aggregation, RenderSettings
+from voge.io.meshes import load_geometry
+from voge.meshes.mesh import Mesh
+from voge.meshes.raycast import MeshPictures, render_mesh
+from voge.meshes.resample import resample
+from voge.rendering.settings import Aggregation, RenderSettings
 from voge.texture import Extracted, Solver, Solving, extract, filled
 from voge.texture.unseen import Fill
 

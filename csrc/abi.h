@@ -1,4 +1,4 @@
-// The C interface of the compiled renderers. voge/native.py mirrors it with ctypes.
+// The C interface of the compiled renderers. voge/rendering/native.py mirrors it with ctypes.
 //
 // No framework, no Python: raw pointers to contiguous arrays, sizes, and error codes. The caller
 // allocates every output. VOGE_ABI_VERSION changes with any change of this file.

@@ -1,7 +1,7 @@
 // The mathematics of one ray and one ellipsoid, with derivatives, for host and device, float and double.
 //
 // Formulas and their derivations: docs/mathematics.md. The definition in plain torch:
-// voge/reference.py, against which all code that uses this header is tested.
+// voge/rendering/reference.py, against which all code that uses this header is tested.
 #pragma once
 
 #include <cmath>

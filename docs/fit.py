@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from voge.optimize import Optimizer, Rate, Variable
 
 import voge
-from voge import losses, regularizers
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
 from voge.fitting.evaluate import score, summary
-from voge.fitting.fit import Fitting
+from voge.fitting.fitter import Fitting
 from voge.fitting.parameters import ellipsoid_variables, to_ellipsoids
 from voge.fitting.settings import Coarse
 from voge.fitting.starts import sphere
 from voge.fitting.targets import Sweep
 from voge.io.ellipsoids import save_ellipsoids
+from voge.optim import losses, regularizers
+from voge.optim.optimizer import Optimizer, Rate, Variable
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 

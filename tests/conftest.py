@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from voge import ops
-from voge.settings import Backend
+from voge.rendering import ops
+from voge.rendering.settings import Backend
 
 # `make test-gpu` asks for cuda; a backend asked for by name that is not there is an error, not a skip.
 ASKED = os.environ.get("VOGE_TEST_BACKENDS")

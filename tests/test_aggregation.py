@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from voge import reference
-from voge.settings import Aggregation, RenderSettings
+from voge.rendering import reference
+from voge.rendering.settings import Aggregation, RenderSettings
 
 EXACT = RenderSettings()
 PAPER = RenderSettings(aggregation=Aggregation.paper)

@@ -9,10 +9,11 @@ import pytest
 import torch
 from scenes import random_ellipsoids
 
-from voge import RenderSettings, ops, render, trace
+from voge import RenderSettings, render, trace
 from voge.bench import contenders, measure, memory, plot, scenes
 from voge.bench.contenders import Gsplat, Own, Peer, Work, peer_of
 from voge.bench.measure import Effort
+from voge.rendering import ops
 
 CPU = torch.device("cpu")
 QUICK = Effort(repeat=2, memory=False)

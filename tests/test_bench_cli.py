@@ -13,7 +13,7 @@ from program import refuse, run
 from scenes import random_ellipsoids
 
 from voge.io.ellipsoids import save_ellipsoids
-from voge.ops import Status
+from voge.rendering.ops import Status
 from voge_cli import bench as command
 from voge_cli import config, schemas
 from voge_cli.bench import table as bench_table
@@ -113,7 +113,7 @@ def test_every_backend_that_is_there_and_no_row_twice():
 )
 def test_all_backends_are_those_of_the_device(monkeypatch, device, expected):
     there = {name: Status(True, "") for name in ("cuda", "cpp", "torch")}
-    monkeypatch.setattr("voge.ops.status", lambda: there)
+    monkeypatch.setattr("voge.rendering.ops.status", lambda: there)
     assert command._backends(load(backends=["all"], device=device)) == expected
     there["cpp"] = Status(False, "not built")
     assert command._backends(load(backends=["all"], device=device)) == [name for name in expected if name != "cpp"]

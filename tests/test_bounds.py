@@ -7,7 +7,7 @@ import torch
 from scenes import cameras
 
 import voge
-from voge import compiled, reference
+from voge.rendering import compiled, reference
 
 ETA = 0.01
 

@@ -16,7 +16,7 @@ from PIL import Image
 from scenes import random_ellipsoids
 
 import voge
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.cameras import FORMATS, View, Views, load_cameras, save_cameras
 from voge.io.cameras.pose import pascal3d
 

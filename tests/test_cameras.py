@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import voge
-from voge import cameras as cameras_module
+from voge.scene import cameras as cameras_module
 
 
 def test_the_camera_frame_is_x_right_y_down_z_forward():

@@ -17,10 +17,10 @@ from PIL import Image
 from program import content, picture, program, refuse, run
 
 import voge
-from voge import ops
 from voge.assets.teapot import teapot
 from voge.io import images
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
+from voge.rendering import ops
 from voge_cli import info
 from voge_cli.main import app
 

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 import yaml
 
-from voge.settings import Aggregation, RenderSettings
+from voge.rendering.settings import Aggregation, RenderSettings
 from voge_cli import config, convert, render, schemas
 from voge_cli.errors import UsageError
 from voge_cli.main import app

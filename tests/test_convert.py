@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 import voge
-from voge import ops
-from voge.convert import KAPPA, OPTICAL_DEPTH, SLIMMEST, MeshMethod, PointMethod, from_mesh, from_points, surfaces
+from voge.convert import KAPPA, OPTICAL_DEPTH, SLIMMEST, MeshMethod, PointMethod, from_mesh, from_points
+from voge.meshes import surfaces
+from voge.rendering import ops
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("VOGE_DATA", ROOT.parent / "shared" / "data"))
-ROTATION = voge.ellipsoids.quats_to_matrices(torch.tensor([0.3, -0.5, 0.7, 0.2], dtype=torch.float64))
+ROTATION = voge.geometry.rotations.quats_to_matrices(torch.tensor([0.3, -0.5, 0.7, 0.2], dtype=torch.float64))
 DOUBLE = torch.float64
 
 

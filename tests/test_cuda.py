@@ -10,7 +10,7 @@ from scenes import cameras, random_ellipsoids
 from torch import Tensor
 
 import voge
-from voge import compiled, ops
+from voge.rendering import compiled, ops
 
 pytestmark = pytest.mark.skipif(not ops.status()["cuda"].available, reason=ops.status()["cuda"].reason)
 

@@ -9,7 +9,7 @@ import torch
 from scenes import random_ellipsoids
 
 import voge
-from voge.ellipsoids import matrices_to_quats, multiply_quats, quats_to_matrices
+from voge.geometry.rotations import matrices_to_quats, multiply_quats, quats_to_matrices
 
 
 def with_normals(count: int = 6) -> voge.Ellipsoids:

@@ -8,25 +8,26 @@ import pytest
 import torch
 import trimesh
 from torch.utils._python_dispatch import TorchDispatchMode
-from voge.optimize import DivergedError, Rate
 
 import voge
-from voge import harmonics
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
+from voge.errors import DivergedError
 from voge.fitting import growth
-from voge.fitting.captures import Capture, split
 from voge.fitting.evaluate import score, summary
-from voge.fitting.fit import Fitting
+from voge.fitting.fitter import Fitting
 from voge.fitting.following import Follower
 from voge.fitting.parameters import ellipsoid_variables, moved_cameras, to_ellipsoids
 from voge.fitting.settings import SHAPE, Background, Coarse, FitSettings, Growth, Part, Rates, Surface, Weights
 from voge.fitting.starts import enclosed, sphere
 from voge.fitting.targets import Sweep
+from voge.geometry.rigid import angle_between, cross_matrix, rotation
 from voge.imaging.pictures import take_pictures
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
-from voge.pose.sampling import widened
-from voge.rigid import angle_between, cross_matrix, rotation
+from voge.optim.optimizer import Rate
+from voge.rendering.pixel_filter import widened
+from voge.scene import harmonics
+from voge.scene.capture import Capture, split
 
 SWEEP = Sweep(views=8, size=32)
 SHARP = {"coarse": Coarse(factor=1), "filter": 0.0, "samples": 2}  # what a known shape, which cannot shrink, asks for

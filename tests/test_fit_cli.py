@@ -14,7 +14,6 @@ from PIL import Image
 from program import content, picture, refuse, run
 
 import voge
-from voge import harmonics
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
 from voge.fitting.settings import FitSettings
@@ -22,6 +21,7 @@ from voge.fitting.targets import Sweep
 from voge.io.cameras import load_cameras
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
 from voge.io.splats import read_splats
+from voge.scene import harmonics
 
 VIEWS = 6
 TINY = ["start.count=42", "views_per_step=2", "turntable=0", "film_every=0", "log_every=5", "coarse.factor=1", "-q"]
@@ -272,7 +272,7 @@ def test_a_finished_run_can_be_given_more_steps(scene, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_4_and_keeps_the_checkpoint(scene, tmp_path, monkeypatch):
-    from voge import losses
+    from voge.optim import losses
 
     calls = []
 

@@ -8,9 +8,10 @@ from scenes import random_ellipsoids
 from torch import Tensor
 
 import voge
-from voge import rigid
-from voge.gauss_newton import Iterate, LeastSquares, differences, minimize, minimize_many
-from voge.similarity import axis_quat, check_similarity, similarity
+from voge.geometry import rigid
+from voge.geometry.similarity import axis_quat, check_similarity, similarity
+from voge.optim.least_squares import Iterate, LeastSquares, differences, minimize, minimize_many
+from voge.scene.objects import place
 
 DOUBLE = torch.float64
 
@@ -205,7 +206,7 @@ def test_place_moves_as_transform_does():
     first, second = random_ellipsoids(4, seed=1), random_ellipsoids(3, seed=2)
     poses = torch.stack([pose(), similarity([0, 1, 0])])
     index = torch.tensor([0] * 4 + [1] * 3)
-    placed = rigid.place(voge.cat([first, second]), poses, index)
+    placed = place(voge.cat([first, second]), poses, index)
     expected = voge.cat([first.transform(poses[0]), second.transform(poses[1])])
     for name in ("means", "scales", "density"):
         torch.testing.assert_close(getattr(placed, name), getattr(expected, name))

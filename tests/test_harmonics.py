@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 from scipy.special import sph_harm_y
-from voge.regularizers import feature_agreement, nearest_neighbors
 
 import voge
-from voge import harmonics
+from voge.optim.regularizers import feature_agreement, nearest_neighbors
+from voge.scene import harmonics
 
 DOUBLE = torch.float64
 
@@ -26,7 +26,9 @@ def coefficients(count=40, degree=3, seed=1):
 
 def similarity(scale=2.0):
     matrix = torch.eye(4, dtype=DOUBLE)
-    matrix[:3, :3] = scale * voge.ellipsoids.quats_to_matrices(torch.tensor([0.3, -0.5, 0.7, 0.2], dtype=DOUBLE))
+    matrix[:3, :3] = scale * voge.geometry.rotations.quats_to_matrices(
+        torch.tensor([0.3, -0.5, 0.7, 0.2], dtype=DOUBLE)
+    )
     matrix[:3, 3] = torch.tensor([1.0, -2, 3])
     return matrix
 

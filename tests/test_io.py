@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from voge.ellipsoids import Ellipsoids
-from voge.io import DataError, images
+from voge.errors import DataError
+from voge.io import images
 from voge.io.ellipsoids import holds_ellipsoids, load_ellipsoids, save_ellipsoids
 from voge.io.files import atomic_file, atomic_folder
+from voge.scene.ellipsoids import Ellipsoids
 
 
 def ellipsoids(count=5, dtype=torch.float32, **changes):

@@ -9,8 +9,8 @@ import torch
 from scenes import random_ellipsoids
 
 import voge
-from voge import lenses
-from voge.cameras import cat
+from voge.scene import lenses
+from voge.scene.cameras import cat
 
 LENSES = {
     "opencv-4": ("opencv", [-0.25, 0.08, 0.01, -0.02]),

@@ -7,9 +7,10 @@ import pytest
 import torch
 import trimesh
 
-from voge import Ellipsoids, losses
-from voge import regularizers as terms
+from voge import Ellipsoids
 from voge.convert import from_mesh
+from voge.optim import losses
+from voge.optim import regularizers as terms
 
 
 def random_set(count=12, seed=0):

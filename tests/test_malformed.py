@@ -9,7 +9,7 @@ import pytest
 from malformed import MALFORMED
 from typer.testing import CliRunner
 
-from voge.io import DataError
+from voge.errors import DataError
 from voge_cli.console import Console
 from voge_cli.convert import convert_file
 from voge_cli.errors import ExitCode, exit_code

@@ -10,15 +10,15 @@ from program import picture, refuse, run
 from test_pose import block, cell_cameras, degrees, photo, viewmats, write_pose
 
 import voge
-from voge import match
-from voge.pose import sampling
-from voge.pose.features import STRIDE
+from voge.pose import matching
+from voge.pose.network.features import STRIDE
+from voge.rendering import pixel_filter
 
 
 def gallery(shape, azimuths):
     """Feature maps of an object from all around, over nothing."""
     cells = cell_cameras(viewmats(*((a, 20.0, 0.0) for a in azimuths)))
-    seen = sampling.widened(shape, STRIDE * 5.0 / 1100)
+    seen = pixel_filter.widened(shape, STRIDE * 5.0 / 1100)
     return seen, cells, voge.render(seen, cells).over(torch.full((8,), 0.1))
 
 
@@ -26,24 +26,24 @@ def gallery(shape, azimuths):
 def test_the_view_that_was_asked_for_is_found(delta):
     azimuths = torch.arange(0.0, 360, 15).tolist()
     seen, cells, maps = gallery(block(), azimuths)
-    anchors = match.sample_anchors(seen, maps[:3], cells[slice(3)])
-    scores = match.match_scores(seen, anchors, delta, maps)
+    anchors = matching.sample_anchors(seen, maps[:3], cells[slice(3)])
+    scores = matching.match_scores(seen, anchors, delta, maps)
     assert scores.argmax(1).tolist() == [int(delta / 15) + i for i in range(3)]
-    wanted = match.turned(anchors.cameras.viewmats, delta)[:, :3, :3]
-    figures = match.match_figures(scores, delta, wanted, cells.viewmats[:, :3, :3])
+    wanted = matching.turned(anchors.cameras.viewmats, delta)[:, :3, :3]
+    figures = matching.match_figures(scores, delta, wanted, cells.viewmats[:, :3, :3])
     assert figures.median < 0.1
     assert figures.best_possible < 0.1
     assert 60 < figures.random < 120
 
 
 def test_turning_moves_the_camera_in_azimuth_alone():
-    moved = match.turned(viewmats((30.0, 20.0, 5.0)), 45.0)
+    moved = matching.turned(viewmats((30.0, 20.0, 5.0)), 45.0)
     assert float(degrees(moved, viewmats((75.0, 20.0, 5.0)))) < 1e-3
 
 
 def test_what_the_anchor_did_not_show_has_no_features():
     seen, cells, maps = gallery(block(), [0.0])
-    anchors = match.sample_anchors(seen, maps, cells)
+    anchors = matching.sample_anchors(seen, maps, cells)
     shown = anchors.seen[0]
     front = seen.means[:, 1] < -0.35
     assert shown[front].float().mean() > 0.9
@@ -53,16 +53,16 @@ def test_what_the_anchor_did_not_show_has_no_features():
 
 
 def test_figures_leave_out_what_must_not_be_chosen():
-    from voge.rigid import rotation
+    from voge.geometry.rigid import rotation
 
     turns = rotation(torch.tensor([[0.0, 0, 0], [0, 0, 0.5], [0, 0, 1.0]]))
     scores = torch.tensor([[-torch.inf, 0.1, 0.9]])
-    figures = match.match_figures(scores, 0.0, turns[:1], turns, top=2)
+    figures = matching.match_figures(scores, 0.0, turns[:1], turns, top=2)
     assert (figures.median, figures.top) == pytest.approx((57.3, 28.6), abs=0.1)
     assert figures.best_possible == pytest.approx(28.6, abs=0.1)
-    alone = match.match_figures(scores[:, :2], 0.0, turns[:1], turns[:2], top=2)
+    alone = matching.match_figures(scores[:, :2], 0.0, turns[:1], turns[:2], top=2)
     assert alone.top == pytest.approx(28.6, abs=0.1)  # the forbidden one is no match, though there is no other
-    assert match.match_table([figures]).splitlines()[1].split() == ["0", "1", "57.3", "28.6", "28.6", "28.6"]
+    assert matching.match_table([figures]).splitlines()[1].split() == ["0", "1", "57.3", "28.6", "28.6", "28.6"]
 
 
 def test_a_data_set_gives_a_table_and_an_anchor_its_best_matches(tmp_path):

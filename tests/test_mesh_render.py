@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 import voge
-from voge import mesh_render
 from voge.convert import from_mesh
-from voge.io.meshes import Mesh, build_mesh
-from voge.mesh_render import render_mesh
+from voge.meshes import raycast
+from voge.meshes.mesh import Mesh, build_mesh
+from voge.meshes.raycast import render_mesh
 
 embree = pytest.mark.usefixtures("embreex")
 
@@ -170,7 +170,7 @@ def test_a_mesh_is_seen_alike_far_away_and_at_any_size():
 def test_pictures_do_not_depend_on_the_bands_they_are_cast_in(monkeypatch):
     cameras = voge.Cameras(voge.orbit(30, 20, 3.0)[None], voge.intrinsics(40, 30, fov=50)[None], 40, 30)
     whole = render_mesh(sphere(), cameras)
-    monkeypatch.setattr(mesh_render, "RAYS", 40 * 9 * 7)  # seven rows at a time
+    monkeypatch.setattr(raycast, "RAYS", 40 * 9 * 7)  # seven rows at a time
     banded = render_mesh(sphere(), cameras)
     torch.testing.assert_close(banded.image, whole.image)
     torch.testing.assert_close(banded.depth, whole.depth)

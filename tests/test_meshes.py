@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voge.convert.textures import sample_texture
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.mesh_files import unit_colors
-from voge.io.meshes import Mesh, Points, build_mesh, load_geometry
+from voge.io.meshes import load_geometry
+from voge.meshes.mesh import Mesh, Points, build_mesh
+from voge.meshes.textures import sample_texture
 
 trimesh = pytest.importorskip("trimesh")
 Image = pytest.importorskip("PIL.Image")

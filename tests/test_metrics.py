@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from voge import metrics
+from voge.optim import metrics
 
 
 def test_psnr_of_a_known_error():

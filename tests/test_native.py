@@ -15,11 +15,11 @@ import torch
 from scenes import cameras, random_ellipsoids
 
 import voge
-from voge import native, ops
+from voge.rendering import native, ops
 
 PROBE = """
 import json, sys, warnings, torch, voge
-from voge import ops
+from voge.rendering import ops
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     e = voge.Ellipsoids(torch.zeros(1, 3), torch.ones(1, 3), torch.ones(1, 4), torch.ones(1))

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 import voge
-from voge import occlusion, rigid
-from voge.gauss_newton import differences
+from voge import occlusion
+from voge.convert.primitives import primitive
+from voge.geometry import rigid
+from voge.geometry.similarity import axis_quat, similarity
 from voge.occlusion import Bodies, Body, Freedom, Gradient, Search, Settings, Target
 from voge.occlusion.jacobian import jacobian
 from voge.occlusion.levels import level_of, strided
 from voge.occlusion.proposals import Layers, layered, views_of
-from voge.primitives import primitive
-from voge.render import render
-from voge.similarity import axis_quat, similarity
+from voge.optim.least_squares import differences
+from voge.rendering.renderer import render
 
 STILL = Freedom(translation=(False,) * 3, rotation=(False,) * 3)
 SLIDING = Freedom(rotation=(False,) * 3)

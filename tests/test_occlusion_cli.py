@@ -7,7 +7,7 @@ import pytest
 import torch
 from program import picture, program, refuse, run
 
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.scenes import load_scene
 from voge_cli.errors import ExitCode
 

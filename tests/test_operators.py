@@ -20,7 +20,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import voge
-from voge.settings import Backend
+from voge.rendering.settings import Backend
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import idle

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from voge.optimize import Course, DivergedError, Optimizer, Rate, Variable
+
+from voge.errors import DivergedError
+from voge.optim.optimizer import Course, Optimizer, Rate, Variable
 
 
 def bowl(optimizer, target=1.0):

@@ -8,19 +8,21 @@ import torch
 from PIL import Image
 from scenes import cameras, centered_camera, random_ellipsoids
 
-from voge import CameraModel, Ellipsoids, harmonics, orbit, render, trace
-from voge.imaging import identity, pictures
+from voge import CameraModel, Ellipsoids, orbit, render, trace
+from voge.geometry.similarity import similarity
+from voge.imaging import pictures
 from voge.imaging.color import ColorSpace, linear_to_srgb, srgb_to_linear
-from voge.imaging.identity import NOBODY, bands, strongest
 from voge.imaging.pictures import SEEN, DepthKind, Frame, take_pictures
+from voge.imaging.placement import bounding_box
 from voge.imaging.previews import FeaturePalette, id_colors, show_ids
+from voge.imaging.writer import RenderWriter
 from voge.io import images
-from voge.io.renders import RenderWriter
-from voge.placement import bounding_box
-from voge.scene import assemble
-from voge.settings import RenderSettings
-from voge.similarity import similarity
-from voge.viewpoints import orbit_camera, resized
+from voge.rendering import identity
+from voge.rendering.identity import NOBODY, bands, strongest
+from voge.rendering.settings import RenderSettings
+from voge.scene import harmonics
+from voge.scene.objects import assemble
+from voge.scene.viewpoints import orbit_camera, resized
 
 
 def wall(z=0.0, **changes):

@@ -14,25 +14,27 @@ import torch
 from program import picture, refuse, run
 
 import voge
-from voge.pose import ablation, coarse, energy, refine, sampling
-from voge.pose.angles import to_viewmat
-from voge.pose.bank import Bank, Contrast
-from voge.pose.crops import Framing, crop_annotated
-from voge.pose.estimate import Estimation, Estimator
-from voge.pose.features import STRIDE, ExtractorError, fixed, trainable
-from voge.pose.metrics import rotation_error
-from voge.pose.model import Category, load_model, mean_cuboid, shape_ellipsoids
-from voge.pose.reading import CategoryBatches, Reader
-from voge.pose.records import Annotation
-from voge.pose.views import Augmentation, crop_cameras, make_views, part_of, variation
-from voge.settings import Aggregation, RenderSettings
+from voge.errors import ExtractorError
+from voge.pose.data.angles import to_viewmat
+from voge.pose.data.crops import Framing, crop_annotated
+from voge.pose.data.reading import CategoryBatches, Reader
+from voge.pose.data.records import Annotation
+from voge.pose.data.views import Augmentation, crop_cameras, make_views, part_of, variation
+from voge.pose.estimation import ablation, coarse, energy, refinement
+from voge.pose.estimation.estimator import Estimation, Estimator
+from voge.pose.estimation.metrics import rotation_error
+from voge.pose.network.bank import Bank, Contrast
+from voge.pose.network.features import STRIDE, fixed, trainable
+from voge.pose.network.model import Category, load_model, mean_cuboid, shape_ellipsoids
+from voge.rendering import pixel_filter
+from voge.rendering.settings import Aggregation, RenderSettings
 
 SIZE = (192, 128)  # pixels of crops
 
 
 def block(channels=8, count=200):
     """A cuboid whose features vary over its surface, unit, and its camera in cells."""
-    from voge.io.meshes import build_mesh
+    from voge.meshes.mesh import build_mesh
 
     corners = np.array([[x, y, z] for x in (-0.2, 0.2) for y in (-0.4, 0.4) for z in (-0.15, 0.15)])
     from scipy.spatial import ConvexHull
@@ -51,14 +53,14 @@ def viewmats(*angles, distance=5.0):
 
 def cell_cameras(poses, focal=1100.0):
     K = torch.tensor([[focal, 0, SIZE[0] / 2], [0, focal, SIZE[1] / 2], [0, 0, 1]])
-    return sampling.on_cells(voge.Cameras(poses, K.expand(len(poses), 3, 3), *SIZE), STRIDE)
+    return pixel_filter.on_cells(voge.Cameras(poses, K.expand(len(poses), 3, 3), *SIZE), STRIDE)
 
 
 def scene(*angles, noise=0.0):
     """Widened ellipsoids, cameras in cells, and the target that those poses look like over one clutter."""
     shape = block()
     cells = cell_cameras(viewmats(*angles))
-    seen = sampling.widened(shape, STRIDE * 5.0 / 1100)
+    seen = pixel_filter.widened(shape, STRIDE * 5.0 / 1100)
     clutter = torch.nn.functional.normalize(torch.randn(1, 8, generator=torch.Generator().manual_seed(1)), dim=1)
     made = voge.render(seen, cells)
     maps = made.over(clutter[0])
@@ -112,7 +114,7 @@ def test_colors_are_means_of_cells():
 def test_sampling_view_by_view_is_sampling_each_view():
     seen, cells, target = scene((20.0, 10.0, 0.0), (200.0, 30.0, 5.0))
     fragments = voge.trace(seen, cells)
-    sums, weights = sampling.sample_views(fragments, target.maps)
+    sums, weights = pixel_filter.sample_views(fragments, target.maps)
     for view in range(2):
         alone = voge.trace(seen, cells[view])
         one, weight = alone.sample(target.maps[view : view + 1])
@@ -125,7 +127,7 @@ def test_the_filter_keeps_the_mass_of_a_surface_seen_from_the_front():
                            torch.tensor([0.2]))  # fmt: skip
     cells = cell_cameras(viewmats((0.0, 0.0, 0.0)))
     sums = [voge.render(s, cells, RenderSettings(min_density=1e-6)).alpha.sum()
-            for s in (flat, sampling.widened(flat, STRIDE * 5 / 1100, 1.5))]  # fmt: skip
+            for s in (flat, pixel_filter.widened(flat, STRIDE * 5 / 1100, 1.5))]  # fmt: skip
     assert float(sums[1] / sums[0]) == pytest.approx(1, abs=0.05)  # alpha is not quite the depth: 0.04
 
 
@@ -150,9 +152,9 @@ def test_near_ellipsoids_are_not_told_apart():
 
 
 def test_a_mesh_of_too_many_pieces_for_the_count_is_named(tmp_path):
-    from voge.io import DataError
-    from voge.pose.data import DataSet, Layout
-    from voge.pose.model import Shape, category_ellipsoids
+    from voge.errors import DataError
+    from voge.pose.data.datasets import DataSet, Layout
+    from voge.pose.network.model import Shape, category_ellipsoids
 
     folder = tmp_path / "CAD" / "car"
     folder.mkdir(parents=True)
@@ -251,9 +253,9 @@ def test_patches_cover_what_they_were_asked_to_and_a_picture_varies_by_itself():
 def test_pictures_are_decoded_once_where_there_is_room_and_again_where_there_is_none(tmp_path, monkeypatch):
     from PIL import Image
 
-    from voge.io import DataError
-    from voge.pose import reading
-    from voge.pose.data import Item
+    from voge.errors import DataError
+    from voge.pose.data import reading
+    from voge.pose.data.datasets import Item
 
     pixels, note = labeled()
     items = []
@@ -289,7 +291,7 @@ def test_pictures_are_decoded_once_where_there_is_room_and_again_where_there_is_
 
 
 def test_a_cuboid_has_the_mean_extents():
-    from voge.io.meshes import build_mesh
+    from voge.meshes.mesh import build_mesh
 
     tetra = (
         np.array([[0, 0, 0], [1.0, 0, 0], [0, 2.0, 0], [0, 0, 3.0]]),
@@ -331,7 +333,7 @@ def test_columns_by_hand_agree_with_differences_of_rendered_maps():
     """They take the map's slopes, which see no occlusion: 0.99 of the step is the same direction."""
     seen, cells, target = scene((40.0, 15.0, 0.0), (130.0, -10.0, 10.0))
     off = replace(
-        cells, viewmats=refine.move(cells.viewmats, torch.tensor([[0.05, -0.08, 0.04, 0.01, -0.01, 0.1]] * 2))
+        cells, viewmats=refinement.move(cells.viewmats, torch.tensor([[0.05, -0.08, 0.04, 0.01, -0.01, 0.1]] * 2))
     )
 
     def residuals(poses):
@@ -345,12 +347,13 @@ def test_columns_by_hand_agree_with_differences_of_rendered_maps():
         e = torch.zeros(2, 6)
         e[:, i] = step
         columns.append(
-            (residuals(refine.move(off.viewmats, e))[0] - residuals(refine.move(off.viewmats, -e))[0]) / (2 * step)
+            (residuals(refinement.move(off.viewmats, e))[0] - residuals(refinement.move(off.viewmats, -e))[0])
+            / (2 * step)
         )
     J = torch.stack(columns, -1)
     normal = torch.einsum("bhwci,bhw,bhwcj->bij", J, odds, J)
     slope = torch.einsum("bhwci,bhw,bhwc->bi", J, odds, r)
-    H, g = refine.normal_equations(off, made.image, made.alpha, made.depth, target)
+    H, g = refinement.normal_equations(off, made.image, made.alpha, made.depth, target)
     steps = [torch.linalg.solve(a[:, :3, :3] + 0.01 * torch.diag_embed(a.diagonal(dim1=1, dim2=2))[:, :3, :3], b[:, :3])
              for a, b in ((normal, slope), (H, g))]  # fmt: skip
     assert float(torch.cosine_similarity(*steps, dim=1).min()) > 0.97
@@ -361,9 +364,9 @@ def test_columns_by_hand_agree_with_differences_of_rendered_maps():
 def test_refinement_finds_the_pose_that_made_the_picture(method):
     truth = [(40.0, 15.0, 0.0), (200.0, 30.0, -10.0)]
     seen, cells, target = scene(*truth, noise=0.05)
-    off = refine.move(cells.viewmats, torch.tensor([[0.1, -0.15, 0.1, 0, 0, 0], [-0.12, 0.1, 0.15, 0, 0, 0]]))
-    how = refine.Refinement(method=method, steps=None if method == "lm" else 60)
-    states = list(refine.refine(seen, replace(cells, viewmats=off), target, RenderSettings(), how))
+    off = refinement.move(cells.viewmats, torch.tensor([[0.1, -0.15, 0.1, 0, 0, 0], [-0.12, 0.1, 0.15, 0, 0, 0]]))
+    how = refinement.Refinement(method=method, steps=None if method == "lm" else 60)
+    states = list(refinement.refine(seen, replace(cells, viewmats=off), target, RenderSettings(), how))
     assert len(states) == how.count + 1
     assert float(degrees(states[0].viewmats, cells.viewmats).min()) > 10
     assert float(degrees(states[-1].viewmats, cells.viewmats).max()) < 1.5
@@ -372,9 +375,9 @@ def test_refinement_finds_the_pose_that_made_the_picture(method):
 
 def test_a_whole_pose_is_found_where_place_and_distance_are_free():
     seen, cells, target = scene((40.0, 15.0, 0.0))
-    off = refine.move(cells.viewmats, torch.tensor([[0.1, -0.1, 0.05, 0.03, -0.02, 0.3]]))
-    how = refine.Refinement(free="pose", steps=20)
-    last = list(refine.refine(seen, replace(cells, viewmats=off), target, RenderSettings(), how))[-1].viewmats
+    off = refinement.move(cells.viewmats, torch.tensor([[0.1, -0.1, 0.05, 0.03, -0.02, 0.3]]))
+    how = refinement.Refinement(free="pose", steps=20)
+    last = list(refinement.refine(seen, replace(cells, viewmats=off), target, RenderSettings(), how))[-1].viewmats
     assert float(degrees(last, cells.viewmats)) < 1
     torch.testing.assert_close(last[:, :3, 3], cells.viewmats[:, :3, 3], atol=0.05, rtol=0)
 
@@ -387,8 +390,10 @@ def test_hidden_cells_hardly_move_the_result():
     )  # something else stands there
     clutter = torch.cat([target.clutter[0, :1, 0], torch.nn.functional.normalize(torch.ones(1, 8), dim=1)])
     hidden = energy.target_of(maps.permute(0, 3, 1, 2), clutter)
-    off = refine.move(cells.viewmats, torch.tensor([[0.1, -0.1, 0.05, 0, 0, 0]]))
-    last = list(refine.refine(seen, replace(cells, viewmats=off), hidden, RenderSettings(), refine.Refinement()))[-1]
+    off = refinement.move(cells.viewmats, torch.tensor([[0.1, -0.1, 0.05, 0, 0, 0]]))
+    last = list(
+        refinement.refine(seen, replace(cells, viewmats=off), hidden, RenderSettings(), refinement.Refinement())
+    )[-1]
     assert float(degrees(last.viewmats, cells.viewmats)) < 2
 
 
@@ -434,7 +439,7 @@ def test_an_estimator_finds_poses_from_nothing_and_names_the_runner_up():
         def forward(self, images):
             return target.maps.permute(0, 3, 1, 2)
 
-    from voge.pose.crops import Framing
+    from voge.pose.data.crops import Framing
 
     category = Category("block", shape, target.clutter[0, :1, 0], Framing(*SIZE, 1100.0, 5.0))
     estimator = Estimator(Given(), category, Estimation())
@@ -543,8 +548,8 @@ def _stop_after(steps, config, folder):
     """Put the checkpoint of a step in the place of the last."""
     from pathlib import Path
 
-    from voge.pose.data import open_data
-    from voge.pose.train import Trainer, prepare
+    from voge.pose.data.datasets import open_data
+    from voge.pose.network.training import Trainer, prepare
 
     trainer = Trainer(prepare(open_data(Path(config.data)), config.training()), config.training(), torch.device("cpu"))
     for step in trainer.run():
@@ -578,7 +583,7 @@ def test_a_known_object_is_refined_without_training(tmp_path, features):
         pytest.importorskip("efficientnet_lite_pytorch")
     mesh, image, truth = photo(tmp_path)
     off = torch.tensor([[0.12, -0.1, 0.08, 0.02, 0.01, 0.1]], dtype=torch.float64)
-    rough = refine.move(truth[None], off)[0]
+    rough = refinement.move(truth[None], off)[0]
     write_pose(tmp_path / "rough.json", rough)
     out, arguments = tmp_path / "out", ("pose", "estimate", image, "--model", mesh, "--features", features)
     run(*arguments, "--pose", tmp_path / "rough.json", "-o", out, "video=gif")
@@ -601,7 +606,7 @@ def photo(folder):
     from voge.assets.teapot import teapot
     from voge.io.images import write_png
     from voge.io.meshes import load_geometry
-    from voge.mesh_render import render_mesh
+    from voge.meshes.raycast import render_mesh
 
     vertices, faces, colors = teapot(8)
     vertices = (vertices - vertices.mean(0)) / np.ptp(vertices, axis=0).max()

@@ -12,13 +12,13 @@ import pytest
 import torch
 from program import refuse, run
 
-from voge.io import DataError
-from voge.pose import metrics
-from voge.pose.angles import from_rotation, to_viewmat, towards
-from voge.pose.crops import crop_annotated, find_framing
-from voge.pose.data import Layout, open_data
-from voge.pose.records import read_record, write_record
-from voge.rigid import rotation
+from voge.errors import DataError
+from voge.geometry.rigid import rotation
+from voge.pose.data.angles import from_rotation, to_viewmat, towards
+from voge.pose.data.crops import crop_annotated, find_framing
+from voge.pose.data.datasets import Layout, open_data
+from voge.pose.data.records import read_record, write_record
+from voge.pose.estimation import metrics
 
 
 def projected(point, azimuth, elevation, theta, distance, focal, px, py):

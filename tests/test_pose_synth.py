@@ -9,9 +9,9 @@ import pytest
 import torch
 from program import content, picture, refuse, run
 
-from voge.pose import shapes, synth
-from voge.pose.data import open_data
-from voge.pose.pictures import draw_object
+from voge.pose.data.datasets import open_data
+from voge.pose.synthetic import benchmark, shapes
+from voge.pose.synthetic.photographs import draw_object
 
 pytest.importorskip("embreex")
 
@@ -93,9 +93,9 @@ def test_shapes_differ_are_mirror_symmetric_and_of_size_1(category):
 
 
 def test_only_the_part_with_the_object_is_cast_and_it_is_where_it_should_be():
-    settings = synth.Synthesis(categories=["car"], width=96, height=80, focal=300.0)
-    _, alpha, label = synth.make_image(settings, synth.Job("car", "train", 0))
-    from voge.cameras import Cameras
+    settings = benchmark.Synthesis(categories=["car"], width=96, height=80, focal=300.0)
+    _, alpha, label = benchmark.make_image(settings, benchmark.Job("car", "train", 0))
+    from voge.scene.cameras import Cameras
 
     camera = Cameras(label.viewmat[None], label.intrinsics[None], 96, 80)
     mesh = shapes.car(np.random.default_rng(0), np.random.default_rng(0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import voge
-from voge.primitives import SIDES, Shape, primitive, primitive_mesh, side_colors
+from voge.convert.primitives import SIDES, Shape, primitive, primitive_mesh, side_colors
 
 
 def mesh_volume(shape: str, size: tuple[float, float, float], count: int = 4000) -> float:

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from voge import reference
-from voge.cameras import CameraModel, Cameras, Rays, intrinsics, look_at
-from voge.ellipsoids import Ellipsoids, matrices_to_quats, quats_to_matrices
-from voge.settings import Aggregation, RenderSettings
+from voge.geometry.rotations import matrices_to_quats, quats_to_matrices
+from voge.rendering import reference
+from voge.rendering.settings import Aggregation, RenderSettings
+from voge.scene.cameras import CameraModel, Cameras, Rays, intrinsics, look_at
+from voge.scene.ellipsoids import Ellipsoids
 
 RECORDED = Path(__file__).parents[1] / "../shared/data/voge_reference_aniso50.npz"
 AGGREGATIONS = [pytest.param(mode, id=mode.value) for mode in Aggregation]

@@ -11,8 +11,8 @@ from scenes import HOSTILE, cameras, centered_camera, hostile_ellipsoids, random
 from torch import Tensor
 
 import voge
-from voge import compiled, ops
-from voge.settings import Aggregation, Backend
+from voge.rendering import compiled, ops
+from voge.rendering.settings import Aggregation, Backend
 
 AGGREGATIONS = list(Aggregation)
 NAMES = ("means", "scales", "quats", "density", "features", "viewmats", "Ks")

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from scenes import random_ellipsoids
 
 from voge import Cameras, orbit, render
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.ellipsoids import save_ellipsoids
 from voge.io.scenes import load_scene
 from voge_cli import album

@@ -5,10 +5,10 @@ import pytest
 import torch
 import trimesh
 
-from voge.convert import surfaces
-from voge.convert.resample import CUTS, refine, resample
-from voge.convert.textures import Texture, pyramid
-from voge.io.meshes import Points, build_mesh
+from voge.meshes import surfaces
+from voge.meshes.mesh import Points, build_mesh
+from voge.meshes.resample import CUTS, refine, resample
+from voge.meshes.textures import Texture, pyramid
 
 
 def ball(subdivisions=3, colored=True):

@@ -7,7 +7,7 @@ import torch
 from scenes import cameras, random_ellipsoids, random_like
 
 import voge
-from voge.settings import Backend, RenderSettings
+from voge.rendering.settings import Backend, RenderSettings
 
 
 def _picture(view: voge.Cameras, channels: int = 3, seed: int = 1) -> torch.Tensor:

@@ -11,7 +11,7 @@ from scenes import random_ellipsoids
 
 import voge
 from voge.imaging.overview import draw_overview
-from voge.sanity import proportions, sanity
+from voge.imaging.scale_check import proportions, sanity
 
 
 def ring(distance=8.0, count=3, focal=60.0, model="pinhole", distortion=None, at=(0.0, 0.0, 0.0)):

@@ -9,10 +9,10 @@ import pytest
 import torch
 import trimesh
 
-from voge import harmonics
 from voge.io.ellipsoids import holds_ellipsoids, load_ellipsoids, save_ellipsoids
 from voge.io.meshes import load_geometry
 from voge.io.splats import MOST_DENSITY, narrowing
+from voge.scene import harmonics
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import splats as benchmark

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import voge
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
-from voge.settings import Backend, RenderSettings
+from voge.rendering.settings import Backend, RenderSettings
 from voge.texture import Extracted, Solver, Solving, extract, filled
 from voge.texture.symmetry import Plane, plane_of
 from voge.texture.unseen import Fill
@@ -291,8 +291,8 @@ def test_no_plane_where_there_is_none() -> None:
 def test_new_views_are_near_ray_cast_ones() -> None:
     """The teapot from a ray-cast picture over white, without a mask; 30 degrees away, on what was seen."""
     pytest.importorskip("embreex")
-    from voge.io.meshes import build_mesh
-    from voge.mesh_render import render_mesh
+    from voge.meshes.mesh import build_mesh
+    from voge.meshes.raycast import render_mesh
 
     vertices, faces, _ = teapot(10)
     mesh = build_mesh(vertices, faces)

@@ -11,7 +11,7 @@ import trimesh
 import voge
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
-from voge.placement import normalize
+from voge.imaging.placement import normalize
 from voge.texture.bake import bake, padded, rasterize
 
 
@@ -160,7 +160,7 @@ def test_parts_of_a_scene_get_a_texture_each(tmp_path: Path) -> None:
         for each, c in ((first, [1.0, 0, 0]), (second, [0.0, 0, 1]))
     )
     for kind in ("obj", "glb"):
-        bake(tmp_path / "two.glb", voge.ellipsoids.cat([red, blue]), tmp_path, size=64, formats=(kind,))
+        bake(tmp_path / "two.glb", voge.scene.ellipsoids.cat([red, blue]), tmp_path, size=64, formats=(kind,))
         again = trimesh.load_scene(tmp_path / f"model.{kind}", process=False)
         for part in again.dump():
             points, colors = _looked_up(part, 50)

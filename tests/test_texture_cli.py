@@ -15,7 +15,7 @@ from voge.assets.teapot import teapot
 from voge.convert import from_mesh
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
 from voge.io.images import write_png
-from voge.viewpoints import turned, upright_axis
+from voge.scene.viewpoints import turned, upright_axis
 
 AT, DISTANCE, SIZE = [0.0, 1.2, 0.0], 11.0, (56, 44)
 QUICK = ["--turntable", "0", "--novel", "azim+30", "refine=null"]

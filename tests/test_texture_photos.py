@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from safetensors.torch import save_file
 
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.photos import read_mask, read_photo
 
 BITS = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)

@@ -10,8 +10,8 @@ import torch
 import trimesh
 from PIL import Image
 
-from voge.convert.textures import Texture, corner_colors, pyramid, vertex_colors
 from voge.io.meshes import load_geometry
+from voge.meshes.textures import Texture, corner_colors, pyramid, vertex_colors
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("VOGE_DATA", ROOT.parent / "shared" / "data"))

@@ -5,26 +5,19 @@
     picture = voge.render(ellipsoids, cameras)
 
 The picture carries gradients to the ellipsoids and the cameras. Conventions: docs/conventions.md.
+
+The public names stand in `__init__.pyi`, here and in every package; each is imported when it is first used, so that
+`import voge` costs nothing and settings are read without torch.
 """
 
-from voge.cameras import CameraModel as CameraModel
-from voge.cameras import Cameras as Cameras
-from voge.cameras import Rays as Rays
-from voge.cameras import intrinsics as intrinsics
-from voge.cameras import look_at as look_at
-from voge.cameras import orbit as orbit
-from voge.ellipsoids import Ellipsoids as Ellipsoids
-from voge.ellipsoids import cat as cat
-from voge.fitting.captures import Capture as Capture
-from voge.fitting.fit import fit as fit
-from voge.fitting.settings import FitSettings as FitSettings
-from voge.ops import BackendError as BackendError
-from voge.render import Fragments as Fragments
-from voge.render import Rendered as Rendered
-from voge.render import render as render
-from voge.render import trace as trace
-from voge.sample import Sampled as Sampled
-from voge.sample import sample as sample
-from voge.settings import Aggregation as Aggregation
-from voge.settings import Backend as Backend
-from voge.settings import RenderSettings as RenderSettings
+import lazy_loader
+
+_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("voge")
+    return _getattr(name)

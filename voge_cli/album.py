@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voge.imaging.previews import FeaturePalette
+from voge.imaging.writer import RenderWriter
 from voge.io import images
-from voge.io.renders import RenderWriter
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.studio import Shot, Studio

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from voge.ellipsoids import Ellipsoids
+from voge.imaging.scale_check import Proportions, proportions, sanity
 from voge.io.cameras import View, Views
-from voge.sanity import Proportions, proportions, sanity
+from voge.scene.ellipsoids import Ellipsoids
 
 HEAD = ("view", "size", "focal", "principal point", "lens", "center", "looks along")
 

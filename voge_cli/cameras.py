@@ -12,8 +12,8 @@ from voge_cli.errors import UsageError
 from voge_cli.options import Compute, Report, Writing, option_groups, perform
 
 if TYPE_CHECKING:
-    from voge.ellipsoids import Ellipsoids
     from voge.io.cameras import View, Views
+    from voge.scene.ellipsoids import Ellipsoids
     from voge_cli.console import Console
     from voge_cli.schemas import ShowCamerasConfig
 

@@ -13,7 +13,7 @@ from voge_cli.errors import UsageError
 from voge_cli.options import Report, Writing, option_groups, perform
 
 if TYPE_CHECKING:
-    from voge.ellipsoids import Ellipsoids
+    from voge.scene.ellipsoids import Ellipsoids
     from voge_cli.console import Console
     from voge_cli.schemas import ConvertConfig
 
@@ -132,7 +132,7 @@ def _placed(ellipsoids: Ellipsoids, config: ConvertConfig) -> Ellipsoids:
     """Turned and normalized as asked, with the record."""
     from dataclasses import replace
 
-    from voge.placement import normalize, turn_upright
+    from voge.imaging.placement import normalize, turn_upright
 
     metadata = dict(ellipsoids.metadata)
     if config.units is not None:
@@ -146,7 +146,7 @@ def _placed(ellipsoids: Ellipsoids, config: ConvertConfig) -> Ellipsoids:
 
 
 def _warn_of_rounding(ellipsoids: Ellipsoids, console: Console) -> None:
-    from voge.placement import rounding
+    from voge.imaging.placement import rounding
 
     lost = rounding(ellipsoids)
     if lost > 0.1:

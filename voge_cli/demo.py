@@ -114,7 +114,7 @@ def _convert_teapot(folder: Path, resolution: int | None, console: Console) -> d
 def _render_teapot(folder: Path, config: DemoConfig, device: torch.device, console: Console) -> None:
     """Pictures, contact sheet and turntable."""
     from voge.io.ellipsoids import load_ellipsoids
-    from voge.scene import assemble
+    from voge.scene.objects import assemble
     from voge_cli import config as configs
     from voge_cli.album import write_album
     from voge_cli.schemas import RenderConfig
@@ -138,7 +138,7 @@ def _fit_teapot(folder: Path, out: Path, config: DemoConfig, device: torch.devic
     """Small pictures with alpha and a camera file, as a user would have them, and ellipsoids fitted to those."""
     from voge.io.cameras import save_cameras
     from voge.io.ellipsoids import load_ellipsoids
-    from voge.scene import assemble
+    from voge.scene.objects import assemble
     from voge_cli import config as configs
     from voge_cli.album import write_album
     from voge_cli.fit import run_fit

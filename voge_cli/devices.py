@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import torch
 
-from voge import ops
-from voge.settings import Backend
+from voge.errors import BackendError
+from voge.rendering import ops
+from voge.rendering.settings import Backend
 from voge_cli.errors import UsageError
 
 
@@ -30,7 +31,7 @@ def choose_device(device: str, backend: Backend) -> Chosen:
 
     Raises:
         UsageError: `device` is no such name.
-        voge.ops.BackendError: the device or the backend is not there; names the reason.
+        voge.errors.BackendError: the device or the backend is not there; names the reason.
     """
     chosen = _device(device, backend)
     return Chosen(chosen, ops.implementation(backend, chosen))
@@ -45,7 +46,7 @@ def _device(name: str, backend: Backend) -> torch.device:
         return torch.device("cuda" if compiled else "cpu")
     if kind == "cuda":
         if not torch.cuda.is_available():
-            raise ops.BackendError(f"device {name}: torch {torch.__version__} sees no CUDA device; see voge info")
+            raise BackendError(f"device {name}: torch {torch.__version__} sees no CUDA device; see voge info")
         if index and int(index) >= torch.cuda.device_count():
-            raise ops.BackendError(f"device {name}: there are {torch.cuda.device_count()} CUDA devices, from cuda:0")
+            raise BackendError(f"device {name}: there are {torch.cuda.device_count()} CUDA devices, from cuda:0")
     return torch.device(name)

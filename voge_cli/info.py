@@ -35,7 +35,7 @@ def describe() -> dict[str, Any]:
     """Everything that a report of a problem should hold."""
     import torch
 
-    from voge import ops
+    from voge.rendering import ops
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     backends = ops.status()
@@ -59,8 +59,8 @@ def describe() -> dict[str, Any]:
 def _auto(device: str) -> str:
     import torch
 
-    from voge import ops
-    from voge.settings import Backend
+    from voge.rendering import ops
+    from voge.rendering.settings import Backend
 
     return ops.implementation(Backend.auto, torch.device(device)).value
 

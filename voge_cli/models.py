@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 
 import torch
 
-from voge import placement
 from voge.convert import from_mesh, from_points
-from voge.convert.resample import resample
-from voge.convert.textures import corner_colors
-from voge.ellipsoids import Ellipsoids
-from voge.io import DataError
+from voge.errors import DataError
+from voge.imaging import placement
+from voge.imaging.placement import bounding_box
 from voge.io.ellipsoids import check_values, holds_ellipsoids, load_ellipsoids
-from voge.io.meshes import Mesh, Points, load_geometry
-from voge.placement import bounding_box
+from voge.io.meshes import load_geometry
+from voge.meshes.mesh import Mesh, Points
+from voge.meshes.resample import resample
+from voge.meshes.textures import corner_colors
+from voge.scene.ellipsoids import Ellipsoids
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.schemas import Conversion, Method
@@ -52,11 +53,11 @@ def load_model(
         conversion: how a mesh or points are converted.
         console: told what was left out of the file.
         strict: a setting that the method does not use is an error.
-        crop: a box in the file's coordinates; what lies outside is left out (see `voge.placement.crop`).
+        crop: a box in the file's coordinates; what lies outside is left out (see `voge.imaging.placement.crop`).
         unit: a mesh or points are moved to the origin and scaled to size 1 before they become float32.
 
     Raises:
-        voge.io.DataError: the file cannot be used.
+        voge.errors.DataError: the file cannot be used.
         UsageError: the method does not suit the file, or `strict`.
     """
     if holds_ellipsoids(path):

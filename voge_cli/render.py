@@ -159,7 +159,7 @@ def _studio(config: RenderConfig, console: Console, device: Any) -> Studio:
 
 def _tell_sizes(studio: Studio, console: Console) -> None:
     """Warn where cameras and scene do not belong together; with -v, say how large it is and how far."""
-    from voge.sanity import proportions, sanity
+    from voge.imaging.scale_check import proportions, sanity
 
     scene, cameras = studio.scene.ellipsoids, [shot.camera for shot in studio.stills]
     middle = ", ".join(f"{number:.4g}" for number in studio.target)

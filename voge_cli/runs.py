@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from voge.optimize import Optimizer, Step
 
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.files import atomic_file
+from voge.optim.optimizer import Optimizer, Step
 from voge_cli import outputs
 from voge_cli.console import Console
 from voge_cli.errors import ExitCode, UsageError
@@ -169,7 +169,7 @@ def drive(
         watch: called after every step, such as to render a frame of a video.
 
     Raises:
-        voge.optimize.DivergedError: the last checkpoint is kept: it is of a step that was finite.
+        voge.errors.DivergedError: the last checkpoint is kept: it is of a step that was finite.
     """
     began = time.monotonic()
     spent = lambda: seconds + time.monotonic() - began  # noqa: E731

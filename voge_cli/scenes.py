@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from voge.ellipsoids import Ellipsoids
+from voge.convert.primitives import primitive
+from voge.errors import DataError
 from voge.imaging.pictures import GRAY
-from voge.io import DataError
 from voge.io.scenes import SUFFIXES, free_name, load_scene
-from voge.primitives import primitive
-from voge.scene import Scene, assemble
+from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.objects import Scene, assemble
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.models import load_model
@@ -33,7 +33,7 @@ class Placed:
     path: Path
     name: str
     pose: Tensor | None = None
-    primitive: Mapping[str, Any] | None = None  # in place of a file: what `voge.primitives.primitive` takes
+    primitive: Mapping[str, Any] | None = None  # in place of a file: what `voge.convert.primitives.primitive` takes
 
 
 def find_objects(config: RenderConfig) -> tuple[list[Placed], Path | None]:
@@ -56,7 +56,7 @@ def load_objects(placed: Sequence[Placed], config: RenderConfig, console: Consol
     """All models as one scene.
 
     Raises:
-        voge.io.DataError: a file cannot be used, or lacks what an output needs.
+        voge.errors.DataError: a file cannot be used, or lacks what an output needs.
     """
     paths = [each.path for each in placed]
     sets = [load_one(each, config.convert, console) for each in placed]
@@ -79,7 +79,7 @@ def load_one(placed: Placed, convert: Conversion, console: Console) -> Ellipsoid
     """One object in its own frame.
 
     Raises:
-        voge.io.DataError: the file cannot be used, or the primitive is wrong.
+        voge.errors.DataError: the file cannot be used, or the primitive is wrong.
     """
     if placed.primitive is None:
         return load_model(placed.path, convert, console)
@@ -99,7 +99,7 @@ def load_views(path: Path, given: CamerasConfig, size: tuple[int, int] | None, c
         console: told what the file leaves open.
 
     Raises:
-        voge.io.DataError: the file cannot be used.
+        voge.errors.DataError: the file cannot be used.
         UsageError: it has no such view.
     """
     from voge.io.cameras import load_cameras

@@ -9,7 +9,7 @@ from pathlib import Path
 from voge.imaging.color import ColorSpace
 from voge.imaging.pictures import DepthKind, Frame, Light
 from voge.io.images import IMAGE_SUFFIXES
-from voge.settings import Aggregation, Backend, RenderSettings
+from voge.rendering.settings import Aggregation, Backend, RenderSettings
 
 MAX_SIDE = 16384  # pixels
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from voge.cameras import Cameras
 from voge.imaging.pictures import Light, take_pictures
+from voge.imaging.placement import bounding_box, camera_distance
 from voge.io import images
-from voge.placement import bounding_box, camera_distance
-from voge.scene import Scene
-from voge.viewpoints import orbit_camera, resized
+from voge.scene.cameras import Cameras
+from voge.scene.objects import Scene
+from voge.scene.viewpoints import orbit_camera, resized
 from voge_cli.schemas import RenderConfig, parse_background, parse_size
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from PIL import Image
 import voge
 from voge.io.images import contact_sheet, write_png
 from voge.io.meshes import load_geometry
-from voge.mesh_render import render_mesh
+from voge.meshes.raycast import render_mesh
 
 WIDTH, HEIGHT, FOCAL = 560, 500, 900.0
 POSE = {"azimuth": 225, "elevation": 15, "distance": 3.6, "at": [0, 0.1, 0.05]}

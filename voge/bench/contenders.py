@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from voge.bench.scenes import Scene
-from voge.ops import BackendError
-from voge.render import render
-from voge.settings import Backend, RenderSettings
+from voge.errors import BackendError
+from voge.rendering.renderer import render
+from voge.rendering.settings import Backend, RenderSettings
 
 
 class Peer(str, Enum):

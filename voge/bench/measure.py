@@ -15,7 +15,7 @@ from torch import Tensor
 from voge.bench.contenders import Contender, Own, Work, failure
 from voge.bench.memory import peak_growth
 from voge.bench.scenes import Scene
-from voge.render import trace
+from voge.rendering.renderer import trace
 
 T = TypeVar("T")
 

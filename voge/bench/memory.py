@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from voge.bench.contenders import Own
 from voge.bench.scenes import Scene
-from voge.cameras import Cameras
-from voge.ellipsoids import Ellipsoids
+from voge.scene.cameras import Cameras
+from voge.scene.ellipsoids import Ellipsoids
 
 Arrays = dict[str, NDArray[np.generic]]
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import torch
 
-from voge.cameras import Cameras, intrinsics, orbit
-from voge.ellipsoids import Ellipsoids
-from voge.placement import bounding_box
+from voge.imaging.placement import bounding_box
+from voge.scene.cameras import Cameras, intrinsics, orbit
+from voge.scene.ellipsoids import Ellipsoids
 
 AZIMUTH, ELEVATION = 30.0, 20.0  # degrees, of the first view; further ones are spread around
 

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from voge import checks
-from voge.convert import surfaces
-from voge.convert.surfaces import Surface
-from voge.ellipsoids import Ellipsoids, matrices_to_quats
+from voge.geometry.rotations import matrices_to_quats
+from voge.meshes import surfaces
+from voge.meshes.surfaces import Surface
+from voge.scene.ellipsoids import Ellipsoids
 
 
 class MeshMethod(str, Enum):

@@ -8,17 +8,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from voge import harmonics, ops
-from voge.cameras import CameraModel, Cameras, Rays
-from voge.ellipsoids import Ellipsoids
-from voge.fitting.captures import Capture
 from voge.fitting.parameters import moved_cameras
 from voge.fitting.settings import Background, FitSettings, Part
 from voge.fitting.starts import border_color
-from voge.losses import COLOR_LOSSES, SILHOUETTE_LOSSES, dissimilarity
-from voge.optimize import Optimizer, Variable
-from voge.pose.sampling import widened
-from voge.viewpoints import resized
+from voge.optim.losses import COLOR_LOSSES, SILHOUETTE_LOSSES, dissimilarity
+from voge.optim.optimizer import Optimizer, Variable
+from voge.rendering import ops
+from voge.rendering.pixel_filter import widened
+from voge.scene import harmonics
+from voge.scene.cameras import CameraModel, Cameras, Rays
+from voge.scene.capture import Capture
+from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.viewpoints import resized
 
 RAYS_KEPT = 2**26  # rays of fixed cameras that are computed once: 1.6 GB at most
 TERMS = ("color", "silhouette", "dissimilarity")

@@ -10,12 +10,13 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from voge import harmonics, metrics
-from voge.cameras import Cameras
-from voge.ellipsoids import Ellipsoids
-from voge.fitting.captures import Capture
-from voge.render import Rendered, render
-from voge.settings import RenderSettings
+from voge.optim import metrics
+from voge.rendering.renderer import Rendered, render
+from voge.rendering.settings import RenderSettings
+from voge.scene import harmonics
+from voge.scene.cameras import Cameras
+from voge.scene.capture import Capture
+from voge.scene.ellipsoids import Ellipsoids
 
 COVERED = 0.5  # a pixel belongs to the object from this share on
 

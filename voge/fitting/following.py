@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from voge.convert import from_mesh
-from voge.ellipsoids import Ellipsoids
 from voge.fitting.settings import Surface
-from voge.regularizers import mesh_graph
+from voge.optim.regularizers import mesh_graph
+from voge.scene.ellipsoids import Ellipsoids
 
 if TYPE_CHECKING:
     from scipy import sparse

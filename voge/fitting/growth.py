@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from voge.ellipsoids import Ellipsoids
+from voge.scene.ellipsoids import Ellipsoids
 
 SPLIT_SIZE = 1.6  # a split one's parts are smaller by this factor (Kerbl et al. 2023)
 

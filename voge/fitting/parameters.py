@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from voge import rigid
-from voge.cameras import Cameras
-from voge.ellipsoids import Ellipsoids
+from voge.geometry import rigid
+from voge.scene.cameras import Cameras
+from voge.scene.ellipsoids import Ellipsoids
 
 LEAST_DENSITY = 1e-4  # where optimizing starts from a density of 0: softplus never reaches it
 LOG_SCALES = (-30.0, 30.0)  # float32 has no exponential far beyond
@@ -68,7 +68,7 @@ def moved_cameras(
     Args:
         cameras: V views.
         poses: (V, 6) each shift of the world in front of a camera along its axes, in `unit`, and turn about `pivot`
-            (radians, a rotation vector: `voge.rigid.move`).
+            (radians, a rotation vector: `voge.geometry.rigid.move`).
         log_focals: (1,), (2,), (V, 1) or (V, 2) logarithms of factors of fx and fy.
         centers: (2,) or (V, 2) shifts of the principal points, as parts of the picture's width and height.
         pivot: (3,) such as the middle of the object, so that turning it does not move it in the picture.

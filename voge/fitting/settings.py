@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from voge.harmonics import MAX_DEGREE
-from voge.losses import ColorLoss, SilhouetteLoss
-from voge.optimize import Rate
-from voge.settings import RenderSettings
+from voge.optim.losses import ColorLoss, SilhouetteLoss
+from voge.optim.optimizer import Rate
+from voge.rendering.settings import RenderSettings
+from voge.scene.harmonics import MAX_DEGREE
 
 
 class Part(str, Enum):
@@ -58,7 +58,7 @@ class Rates:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Of the losses; 0 leaves one out. Regularizers: `voge.regularizers`."""
+    """Of the losses; 0 leaves one out. Regularizers: `voge.optim.regularizers`."""
 
     color: float = 1.0
     silhouette: float = 1.0  # where there are masks

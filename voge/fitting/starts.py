@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from voge.convert import FLATNESS, KAPPA, OPTICAL_DEPTH, from_mesh
-from voge.ellipsoids import Ellipsoids
-from voge.fitting.captures import Capture
+from voge.scene.capture import Capture
+from voge.scene.ellipsoids import Ellipsoids
 
 GRAY = 0.5
 DIFFERENT = 0.1  # from the border's color, in any channel

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voge.cameras import Cameras, intrinsics, orbit
-from voge.fitting.captures import Capture
 from voge.imaging.lighting import shade
-from voge.io.meshes import Mesh
-from voge.mesh_render import render_mesh
+from voge.meshes.mesh import Mesh
+from voge.meshes.raycast import render_mesh
+from voge.scene.cameras import Cameras, intrinsics, orbit
+from voge.scene.capture import Capture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def photograph(
     """Pictures and masks of a mesh from V cameras.
 
     Args:
-        mesh: see `voge.mesh_render.render_mesh`.
+        mesh: see `voge.meshes.raycast.render_mesh`.
         cameras: V views, on the CPU.
         light: position of the point light, world space; None leaves colors as they are.
         ambient: share of light that comes from everywhere: the tutorial's 0.5 of 0.5 + 0.3, its highlights left out,

@@ -9,14 +9,14 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from voge import harmonics
-from voge.cameras import Cameras
-from voge.ellipsoids import Ellipsoids
 from voge.imaging.color import ColorSpace, linear_to_srgb, srgb_to_linear
-from voge.imaging.identity import bands, identify
 from voge.imaging.lighting import shade
-from voge.render import Rendered, render
-from voge.settings import RenderSettings
+from voge.rendering.identity import bands, identify
+from voge.rendering.renderer import Rendered, render
+from voge.rendering.settings import RenderSettings
+from voge.scene import harmonics
+from voge.scene.cameras import Cameras
+from voge.scene.ellipsoids import Ellipsoids
 
 OUTPUTS = ("rgb", "alpha", "depth", "normal", "id", "features")
 SEEN = 0.05  # a pixel that stops less of the light than this has no depth, no normal and no id

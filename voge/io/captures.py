@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from voge.fitting.captures import Capture
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.cameras import View, Views
 from voge.io.photos import Photo, read_mask, read_photo
+from voge.scene.capture import Capture
 
 MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 

@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voge import checks, harmonics
-from voge.ellipsoids import Ellipsoids
-from voge.io import DataError, check_not_empty
-from voge.io.files import atomic_file
+from voge import checks
+from voge.errors import DataError
+from voge.io.files import atomic_file, check_not_empty
 from voge.io.splats import is_splats, read_splats, write_glb_points, write_splats
+from voge.scene import harmonics
+from voge.scene.ellipsoids import Ellipsoids
 
 SUFFIXES = (".safetensors", ".npz", ".ply")
 WRITTEN = (*SUFFIXES, ".glb")  # a GLB holds colored points: for programs that know no Gaussians

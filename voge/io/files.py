@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from voge.errors import DataError
+
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
@@ -75,3 +77,9 @@ def _parents_made(path: Path) -> Iterator[None]:
 
 def _token() -> str:
     return f"voge-{uuid.uuid4().hex[:8]}"
+
+
+def check_not_empty(path: Path) -> None:
+    """Refuse a file without content, whatever its format."""
+    if path.stat().st_size == 0:
+        raise DataError(path, "is empty", "write or copy it again")

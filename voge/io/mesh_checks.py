@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from voge.io import DataError, ply
+from voge.errors import DataError
+from voge.io import ply
 
 _DRACO = "KHR_draco_mesh_compression"
 _TRANSFORM = "KHR_texture_transform"

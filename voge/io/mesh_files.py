@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
-from numpy.typing import NDArray
 
-from voge.io import DataError, ply
+from voge.errors import DataError
+from voge.io import ply
 from voge.io.mesh_checks import check_mesh_file, read_text
+from voge.meshes.mesh import Array
 
-Array = NDArray[Any]
 NO_FACES = np.zeros((0, 3), np.int64)
 
 

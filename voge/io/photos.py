@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voge.io import DataError, check_not_empty
+from voge.errors import DataError
+from voge.io.files import check_not_empty
 from voge.io.images import IMAGE_SUFFIXES
 
 MAP_SUFFIXES = (".npz", ".safetensors")

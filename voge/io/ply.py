@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voge.io import DataError
+from voge.errors import DataError
 
 MOST_HEADER = 2**20  # bytes
 TYPES = {

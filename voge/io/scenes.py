@@ -7,8 +7,8 @@
 identity. Paths are relative to the scene file. `cameras` may be left out.
 
 In place of a model there may be a primitive, {"shape": "cuboid", "size": [1, 2, 3], "colors": [[1, 0, 0]]} (see
-`voge.primitives`). For `voge occlusion` objects may also have `free` (keys of FREE) and `truth`, a pose to compare
-with; the scene `targets`, each with keys of TARGET.
+`voge.convert.primitives`). For `voge occlusion` objects may also have `free` (keys of FREE) and `truth`, a pose to
+compare with; the scene `targets`, each with keys of TARGET.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from voge.io import DataError
+from voge.errors import DataError
+from voge.geometry.similarity import axis_quat, check_similarity, euler_quat, similarity
 from voge.io.files import atomic_file
-from voge.similarity import axis_quat, check_similarity, euler_quat, similarity
 
 SUFFIXES = (".json", ".yaml", ".yml")
 SCENE = ("objects", "cameras", "targets")
@@ -51,7 +51,7 @@ class SceneObject:
     model: Path | None  # None: a primitive
     name: str
     pose: Tensor  # (4, 4) float64, object to world
-    primitive: Mapping[str, Any] | None = None  # arguments of `voge.primitives.primitive`
+    primitive: Mapping[str, Any] | None = None  # arguments of `voge.convert.primitives.primitive`
     free: Mapping[str, Any] = field(default_factory=dict)  # of FREE, unchecked values
     truth: Tensor | None = None  # (4, 4) where it really stands, for tests
     center: tuple[float, float, float] | None = None  # that it turns about, in its own frame

@@ -4,7 +4,7 @@ A row is x y z, nx ny nz, f_dc_0..2, f_rest_0.., opacity, scale_0..2, rot_0..3: 
 quaternions (w, x, y, z), and an opacity o by its logit. Our density is what gives the same opacity through the center,
 o = 1 - exp(-density), so density = softplus(logit). That is exact both ways, nothing is capped: only an opacity of
 exactly 1 (an infinite logit) is read as the largest below 1 in float32, density 16.6, and density 0 is written as
-logit -20. f_rest holds channel after channel; here it becomes extra["sh"] (see `voge.harmonics`).
+logit -20. f_rest holds channel after channel; here it becomes extra["sh"] (see `voge.scene.harmonics`).
 
 At a distance of r standard deviations 3DGS stops o exp(-r^2/2) of the light, a volume 1 - exp(-density exp(-r^2/2)),
 which is wider. So ours are narrower than the file's by `narrowing`, and wider again when written: then each stops the
@@ -25,9 +25,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voge import harmonics
-from voge.ellipsoids import Ellipsoids
-from voge.io import DataError, ply
+from voge.errors import DataError
+from voge.io import ply
+from voge.scene import harmonics
+from voge.scene.ellipsoids import Ellipsoids
 
 SIGNS = ("f_dc_0", "scale_0", "rot_0", "opacity")  # a PLY with two of these columns is meant as 3DGS
 LEAST_LOGIT = -20.0  # opacity 2e-9

@@ -40,7 +40,7 @@ def solve(scene: Sequence[Body], targets: Sequence[Target], settings: Settings |
         settings: see Settings.
 
     Raises:
-        voge.optimize.DivergedError, FloatingPointError: a picture is not finite.
+        voge.errors.DivergedError, FloatingPointError: a picture is not finite.
     """
     settings = settings or Settings()
     bodies = Bodies(list(scene))

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from voge.cameras import Cameras
 from voge.occlusion.problem import Bodies
-from voge.render import render
-from voge.settings import RenderSettings
+from voge.rendering.renderer import render
+from voge.rendering.settings import RenderSettings
+from voge.scene.cameras import Cameras
 
 HIDES = 0.01  # of an object's picture: less is its neighbors' soft edge
 

@@ -1,8 +1,8 @@
 """Gradient descent on poses through the renderer, the paper's way (section 4.6), with its aids as options.
 
-Variables are increments of the start poses (`voge.rigid`) in units of the objects' diameters, so that one rate suits
-translations and turns of objects of any size. Aids that fade: a lower density lets hidden objects be seen through
-those in front, wider ellipsoids and blurred differences make them felt from farther away.
+Variables are increments of the start poses (`voge.geometry.rigid`) in units of the objects' diameters, so that one
+rate suits translations and turns of objects of any size. Aids that fade: a lower density lets hidden objects be seen
+through those in front, wider ellipsoids and blurred differences make them felt from farther away.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from voge import rigid
-from voge.ellipsoids import Ellipsoids
+from voge.geometry import rigid
 from voge.occlusion.levels import level_of
 from voge.occlusion.problem import Bodies, Target
 from voge.occlusion.settings import Settings
-from voge.optimize import Optimizer, Rate, Step, Variable
+from voge.optim.optimizer import Optimizer, Rate, Step, Variable
+from voge.scene.ellipsoids import Ellipsoids
 
 
 class GradientDescent:
-    """A descent that can be driven, saved and resumed as `voge.optimize` describes."""
+    """A descent that can be driven, saved and resumed as `voge.optim.optimizer` describes."""
 
     def __init__(self, bodies: Bodies, targets: Sequence[Target], settings: Settings) -> None:
         self.bodies, self.targets, self.settings = bodies, targets, settings
@@ -47,7 +47,7 @@ class GradientDescent:
         """Take the steps that are left.
 
         Raises:
-            voge.optimize.DivergedError: the loss or a gradient is not finite.
+            voge.errors.DivergedError: the loss or a gradient is not finite.
         """
         for step in self.optimizer.run(self._loss):
             self._stay_within_bounds()

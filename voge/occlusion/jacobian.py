@@ -12,10 +12,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from voge.cameras import CameraModel, Cameras
 from voge.occlusion.levels import Level
 from voge.occlusion.problem import Bodies, Body
-from voge.render import Rendered, render
+from voge.rendering.renderer import Rendered, render
+from voge.scene.cameras import CameraModel, Cameras
 
 MARGIN = 2  # pixels around an object's box, for its picture's soft edge
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from voge.ellipsoids import Ellipsoids
 from voge.occlusion.problem import Target
-from voge.render import Rendered, render
-from voge.settings import RenderSettings
+from voge.rendering.renderer import Rendered, render
+from voge.rendering.settings import RenderSettings
+from voge.scene.ellipsoids import Ellipsoids
 
 CLEAR = 1e-3  # share of pixels' differences that a Gaussian of the blur's width has beyond where it is cut
 

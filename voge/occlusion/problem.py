@@ -10,10 +10,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from voge import checks, rigid
-from voge.cameras import CameraModel, Cameras
-from voge.ellipsoids import Ellipsoids, cat
-from voge.placement import bounding_box
+from voge import checks
+from voge.geometry import rigid
+from voge.imaging.placement import bounding_box
+from voge.scene.cameras import CameraModel, Cameras
+from voge.scene.ellipsoids import Ellipsoids, cat
+from voge.scene.objects import place
 
 Triple = tuple[bool, bool, bool]
 
@@ -44,7 +46,7 @@ class Freedom:
 
     @property
     def mask(self) -> list[bool]:
-        """Of the 7 coordinates of `voge.rigid`."""
+        """Of the 7 coordinates of `voge.geometry.rigid`."""
         return [*self.translation, *self.rotation, self.scale]
 
 
@@ -79,7 +81,7 @@ class Body:
         return self.pose[:3, :3] @ self.pivot + self.pose[:3, 3]
 
     def moved(self, poses: Tensor, increments: Tensor, camera: Cameras | None = None) -> Tensor:
-        """Poses (P, 4, 4) after increments (P, 7) of `voge.rigid`, within what is allowed.
+        """Poses (P, 4, 4) after increments (P, 7) of `voge.geometry.rigid`, within what is allowed.
 
         With a camera, and where no direction is barred, translations are across its ray to the object, twice, and
         along it: what the picture tells well and what it tells badly do not mix.
@@ -206,7 +208,7 @@ class Bodies:
 
     def place(self, poses: Tensor) -> Ellipsoids:
         """The scene with these poses."""
-        return rigid.place(self.ellipsoids, poses, self.index)
+        return place(self.ellipsoids, poses, self.index)
 
 
 def ray_axes(camera: Cameras, points: Tensor) -> Tensor:

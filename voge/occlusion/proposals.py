@@ -15,14 +15,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from voge import rigid
-from voge.cameras import CameraModel, Cameras
-from voge.ellipsoids import Ellipsoids, quats_to_matrices
-from voge.gauss_newton import LeastSquares, minimize_many
+from voge.geometry import rigid
+from voge.geometry.rotations import quats_to_matrices
 from voge.occlusion.levels import Level
 from voge.occlusion.problem import Body
 from voge.occlusion.settings import Search
-from voge.render import Rendered, render
+from voge.optim.least_squares import LeastSquares, minimize_many
+from voge.rendering.renderer import Rendered, render
+from voge.scene.cameras import CameraModel, Cameras
+from voge.scene.ellipsoids import Ellipsoids
 
 PIXELS = 2**21  # rendered at once: some 60 bytes each with temporaries
 
@@ -123,7 +124,7 @@ def improve(layers: Layers, body: Body, poses: Tensor, iterations: int) -> tuple
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepUnits:
-    """What steps of the 7 coordinates of `voge.rigid` suit an object at a level, float64."""
+    """What steps of the 7 coordinates of `voge.geometry.rigid` suit an object at a level, float64."""
 
     steps: Tensor  # (7,) of differences: move its picture by a part of what the level resolves
     limits: Tensor  # (7,) of one step of least squares

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from voge.occlusion.levels import Weights
-from voge.settings import RenderSettings
+from voge.rendering.settings import RenderSettings
 
 
 class Method(str, Enum):

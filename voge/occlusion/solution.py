@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from voge import rigid
+from voge.geometry import rigid
 from voge.occlusion.analysis import Visibility, depth_order, visibility
 from voge.occlusion.problem import Bodies, Target
 from voge.occlusion.proposals import DISTINCT_ANGLE, DISTINCT_SHIFT

@@ -18,14 +18,14 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from voge.ellipsoids import Ellipsoids, cat
-from voge.gauss_newton import LeastSquares, minimize
 from voge.occlusion.jacobian import jacobian
 from voge.occlusion.levels import Level, level_of
 from voge.occlusion.problem import Bodies, Target
 from voge.occlusion.proposals import Layers, improve, propose, step_units
 from voge.occlusion.settings import Settings
-from voge.render import Rendered
+from voge.optim.least_squares import LeastSquares, minimize
+from voge.rendering.renderer import Rendered
+from voge.scene.ellipsoids import Ellipsoids, cat
 
 COARSE = 110  # longest side in pixels of the level that proposals are improved at
 GAIN = 0.99  # a proposal must lower the cost below this share of it: less is the layers' inexactness

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voge.cameras import Rays
-from voge.ellipsoids import Ellipsoids
-from voge.io import DataError
-from voge.placement import MOVED
-from voge.render import trace
-from voge.settings import RenderSettings
+from voge.errors import DataError
+from voge.imaging.placement import MOVED
+from voge.rendering.renderer import trace
+from voge.rendering.settings import RenderSettings
+from voge.scene.cameras import Rays
+from voge.scene.ellipsoids import Ellipsoids
 from voge.texture.unseen import Sources
 
 Array = NDArray[Any]

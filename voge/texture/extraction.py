@@ -19,12 +19,12 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from voge.cameras import Cameras
-from voge.ellipsoids import Ellipsoids
-from voge.imaging.identity import bands
 from voge.imaging.pictures import GRAY
-from voge.render import trace
-from voge.settings import RenderSettings
+from voge.rendering.identity import bands
+from voge.rendering.renderer import trace
+from voge.rendering.settings import RenderSettings
+from voge.scene.cameras import Cameras
+from voge.scene.ellipsoids import Ellipsoids
 from voge.texture.inversion import Sparse, System
 from voge.texture.symmetry import Plane
 from voge.texture.unseen import Fill, fill_unseen

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from voge import ops
-from voge.convert.surfaces import nearest
+from voge.meshes.surfaces import nearest
+from voge.rendering import ops
 from voge.texture.unseen import Sources
 
 

@@ -98,8 +98,8 @@ def bench(
 def run_bench(config: BenchConfig, console: Console, *, overwrite: bool = False) -> tuple[str, dict[str, Any]]:
     """Measure, or read; write what was asked for; returns the table and the document."""
     from voge.bench import plot
+    from voge.errors import BackendError
     from voge.io.files import atomic_file
-    from voge.ops import BackendError
     from voge_cli import outputs
     from voge_cli.bench import table as bench_table
 
@@ -125,7 +125,7 @@ def run_bench(config: BenchConfig, console: Console, *, overwrite: bool = False)
 
 def _measure(config: BenchConfig, console: Console) -> dict[str, Any]:
     from voge.bench.measure import Effort, measure
-    from voge.ops import BackendError
+    from voge.errors import BackendError
     from voge_cli.bench.cases import Maker, cases
 
     wanted = cases(config)
@@ -153,12 +153,12 @@ def _contenders(config: BenchConfig, console: Console) -> tuple[list[Own], list[
     """Ours, and ours with the peers behind.
 
     Raises:
-        voge.ops.BackendError: a backend or a peer that was named is not there.
+        voge.errors.BackendError: a backend or a peer that was named is not there.
     """
     from dataclasses import replace
 
     from voge.bench.contenders import Own, Peer, peer_of
-    from voge.settings import Backend
+    from voge.rendering.settings import Backend
     from voge_cli.devices import choose_device
 
     chosen = [choose_device(config.device, Backend(name)) for name in _backends(config)]
@@ -176,7 +176,7 @@ def _contenders(config: BenchConfig, console: Console) -> tuple[list[Own], list[
 
 
 def _backends(config: BenchConfig) -> list[str]:
-    from voge.ops import status
+    from voge.rendering.ops import status
 
     names = config.backends or [config.settings.backend.value]
     if "all" not in names:
@@ -189,7 +189,7 @@ def _backends(config: BenchConfig) -> list[str]:
 def _peers(config: BenchConfig, base: Own, console: Console) -> list[Any]:
     """Who is compared with; a peer that was named and is not there is an error, under `auto` a row with the reason."""
     from voge.bench.contenders import Peer, missing_gsplat
-    from voge.ops import BackendError
+    from voge.errors import BackendError
 
     named = [Peer(name) for name in dict.fromkeys(config.peers) if name not in ("auto", "none")]
     on_gpu = base.device.type == "cuda"
@@ -214,7 +214,7 @@ def _machine(own: Sequence[Own]) -> dict[str, Any]:
 
     import torch
 
-    from voge.ops import status
+    from voge.rendering.ops import status
     from voge_cli.info import package_version
 
     gpus = {str(c.device): torch.cuda.get_device_name(c.device) for c in own if c.device.type == "cuda"}
@@ -238,7 +238,7 @@ def _title(document: dict[str, Any]) -> str:
 
 def _read(files: Sequence[str]) -> dict[str, Any]:
     """Documents of earlier runs as one; the machine is the first's."""
-    from voge.io import DataError
+    from voge.errors import DataError
 
     documents = []
     for file in files:

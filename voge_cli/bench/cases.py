@@ -10,8 +10,8 @@ from pathlib import Path
 
 from voge.bench import scenes
 from voge.bench.scenes import Scene
-from voge.ellipsoids import Ellipsoids
-from voge.io import DataError
+from voge.errors import DataError
+from voge.scene.ellipsoids import Ellipsoids
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.models import load_model
@@ -82,7 +82,7 @@ class Maker:
         """Ellipsoids with random features, and cameras around them.
 
         Raises:
-            voge.io.DataError: a file cannot be used.
+            voge.errors.DataError: a file cannot be used.
         """
         key = (case.file, case.number, case.width)
         if self._last is None or self._last[0] != key:

@@ -12,7 +12,7 @@ from voge_cli.errors import UsageError
 from voge_cli.options import Compute, Randomness, Report, Writing, option_groups, perform
 
 if TYPE_CHECKING:
-    from voge.fitting.fit import Fitting
+    from voge.fitting.fitter import Fitting
     from voge_cli.config import Loaded
     from voge_cli.console import Console
     from voge_cli.fit.schema import FitConfig
@@ -108,7 +108,7 @@ def run_fit(
     loaded: Loaded[FitConfig], console: Console, *, overwrite: bool = False, resume: bool = False
 ) -> tuple[Path, dict[str, Any]]:
     """Load, fit, evaluate and write; returns the report's path and the final metrics."""
-    from voge.fitting.fit import Fitting
+    from voge.fitting.fitter import Fitting
     from voge_cli import outputs
     from voge_cli.devices import choose_device
     from voge_cli.fit.inputs import load_inputs
@@ -159,7 +159,7 @@ def _open(
     path: Path, loaded: Loaded[FitConfig], fitting: Fitting, *, resume: bool, overwrite: bool
 ) -> tuple[RunFolder, float]:
     """The folder of a new run, or that of an earlier one with its state loaded; and the seconds spent before."""
-    from voge.io import DataError
+    from voge.errors import DataError
     from voge_cli.outputs import write_record
     from voge_cli.runs import CHECKPOINT, RunFolder
 

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voge.ellipsoids import Ellipsoids
-from voge.fitting.captures import Capture, split
+from voge.errors import DataError
 from voge.fitting.starts import Start, box, enclosed, sphere
-from voge.io import DataError
-from voge.io.meshes import Mesh, build_mesh, load_geometry
-from voge.sanity import proportions, sanity
+from voge.imaging.scale_check import proportions, sanity
+from voge.io.meshes import load_geometry
+from voge.meshes.mesh import Mesh, build_mesh
+from voge.scene.capture import Capture, split
+from voge.scene.ellipsoids import Ellipsoids
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.fit.schema import FitConfig, StartKind
@@ -55,7 +56,7 @@ def load_inputs(config: FitConfig, console: Console) -> Inputs:
     """Read or render all of it.
 
     Raises:
-        voge.io.DataError: a file cannot be used, or two do not belong together.
+        voge.errors.DataError: a file cannot be used, or two do not belong together.
         UsageError: the configuration asks for what cannot be.
     """
     if config.cameras.file is not None:

@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from voge.optimize import Step
 
-from voge import metrics
-from voge.cameras import CameraModel, Cameras
-from voge.ellipsoids import Ellipsoids
-from voge.fitting.captures import Capture
 from voge.fitting.evaluate import ViewScore, score, summary
-from voge.fitting.fit import Fitted, Fitting
+from voge.fitting.fitter import Fitted, Fitting
 from voge.imaging.pictures import take_pictures
+from voge.imaging.placement import bounding_box, camera_distance
 from voge.io import images
 from voge.io.ellipsoids import save_ellipsoids
-from voge.placement import bounding_box, camera_distance
-from voge.viewpoints import orbit_camera, resized, upright_axis
+from voge.optim import metrics
+from voge.optim.optimizer import Step
+from voge.scene.cameras import CameraModel, Cameras
+from voge.scene.capture import Capture
+from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.viewpoints import orbit_camera, resized, upright_axis
 from voge_cli import report
 from voge_cli.config import Loaded
 from voge_cli.console import Console

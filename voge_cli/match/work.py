@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from voge import match
-from voge.cameras import Cameras
-from voge.ellipsoids import Ellipsoids
-from voge.io import DataError
+from voge.errors import DataError, ExtractorError
 from voge.io.cameras import load_cameras
 from voge.io.files import atomic_folder
 from voge.io.images import IMAGE_SUFFIXES, contact_sheet, cover, read_bytes, read_picture, write_png
-from voge.pose.crops import Framing, find_framing
-from voge.pose.data import DataSet, Item, open_data
-from voge.pose.features import STRIDE, ExtractorError, fixed
-from voge.pose.frames import Frame, annotated_frame, stack
-from voge.pose.instance import instance_frame
-from voge.pose.model import PoseModel, category_ellipsoids, holds_model, load_model
-from voge.pose.sampling import on_cells, widened
+from voge.pose import matching
+from voge.pose.data.crops import Framing, find_framing
+from voge.pose.data.datasets import DataSet, Item, open_data
+from voge.pose.data.frames import Frame, annotated_frame, stack
+from voge.pose.estimation.instance import instance_frame
+from voge.pose.network.features import STRIDE, fixed
+from voge.pose.network.model import PoseModel, category_ellipsoids, holds_model, load_model
+from voge.rendering.pixel_filter import on_cells, widened
+from voge.scene.cameras import Cameras
+from voge.scene.ellipsoids import Ellipsoids
 from voge_cli import outputs
 from voge_cli.devices import choose_device
 from voge_cli.errors import UsageError
@@ -102,7 +102,7 @@ def _match_set(
         else:
             raise UsageError(f"the model knows no {name}; it was trained for {', '.join(trained.categories)}")
         rows, best = _match_items(items, framing, ellipsoids, looks, console)
-        texts.append(f"{name}\n{match.match_table(rows, config.top)}")
+        texts.append(f"{name}\n{matching.match_table(rows, config.top)}")
         document[name] = [asdict(row) for row in rows]
         sheet += best
     return "\n\n".join(texts), {"categories": document}, sheet
@@ -110,7 +110,7 @@ def _match_set(
 
 def _match_items(
     items: Sequence[Item], framing: Framing, ellipsoids: Ellipsoids, looks: _Looks, console: Console
-) -> tuple[list[match.MatchFigures], list[list[Any]]]:
+) -> tuple[list[matching.MatchFigures], list[list[Any]]]:
     config = looks.config
     with ThreadPoolExecutor(config.workers) as pool:
         made = pool.map(lambda item: annotated_frame(item, framing)[0], items)
@@ -122,13 +122,13 @@ def _match_items(
     rotations = cells.viewmats[:, :3, :3].double()
     count = min(config.anchors, len(frames))
     shape = looks.widened(ellipsoids, cells)
-    anchors = match.sample_anchors(shape, maps[:count], cells[slice(count)], config.settings)
+    anchors = matching.sample_anchors(shape, maps[:count], cells[slice(count)], config.settings)
     rows, picked = [], []
     for delta in console.track(config.delta, len(config.delta), "deltas"):
-        scores = match.match_scores(shape, anchors, delta, maps, config.settings)
+        scores = matching.match_scores(shape, anchors, delta, maps, config.settings)
         scores.fill_diagonal_(-torch.inf)  # not the anchor itself
-        wanted = match.turned(anchors.cameras.viewmats.double(), delta)[:, :3, :3]
-        rows.append(match.match_figures(scores, delta, wanted, rotations, config.top))
+        wanted = matching.turned(anchors.cameras.viewmats.double(), delta)[:, :3, :3]
+        rows.append(matching.match_figures(scores, delta, wanted, rotations, config.top))
         picked.append(scores.argmax(1).tolist())
     sheet = [[_shown(images[i]), *(_shown(images[best[i]]) for best in picked)] for i in range(min(count, 4))]
     return rows, sheet
@@ -160,12 +160,12 @@ def _match_anchor(path: Path, looks: _Looks, console: Console) -> tuple[str, dic
     pictures = torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in covered])
     cells = on_cells(cameras.to(looks.device), STRIDE)
     shape = looks.widened(ellipsoids, cells)
-    anchors = match.sample_anchors(shape, looks.maps(images), cells, config.settings)
+    anchors = matching.sample_anchors(shape, looks.maps(images), cells, config.settings)
     maps = looks.maps(pictures)
     found: list[dict[str, Any]] = []
     sheet = []
     for delta in config.delta:
-        scores = match.match_scores(shape, anchors, delta, maps, config.settings)[0]
+        scores = matching.match_scores(shape, anchors, delta, maps, config.settings)[0]
         best = scores.topk(min(config.top, len(scores)))
         chosen, values = best.indices.tolist(), best.values.tolist()
         ranked = [{"picture": str(gallery[i]), "score": s} for i, s in zip(chosen, values, strict=True)]

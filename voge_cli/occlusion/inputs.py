@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voge.cameras import Cameras, intrinsics, orbit
+from voge.errors import DataError
 from voge.imaging.pictures import GRAY
-from voge.io import DataError
 from voge.io.cameras import load_cameras
 from voge.io.images import read_picture
 from voge.io.scenes import SceneFile, SceneObject, load_scene
 from voge.occlusion import Bodies, Body, Freedom, Target
-from voge.render import render
+from voge.rendering.renderer import render
+from voge.scene.cameras import Cameras, intrinsics, orbit
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.occlusion.schema import Loss, OcclusionConfig
@@ -47,7 +47,7 @@ def load_inputs(config: OcclusionConfig, console: Console, device: torch.device)
     """Everything on its device, float32.
 
     Raises:
-        voge.io.DataError: a file cannot be used, or does not suit the others.
+        voge.errors.DataError: a file cannot be used, or does not suit the others.
     """
     if config.scene is None:
         raise UsageError("give a scene file, or --config cuboids for the paper's")

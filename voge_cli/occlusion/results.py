@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voge import rigid
-from voge.cameras import Cameras
+from voge.geometry import rigid
 from voge.io import images
 from voge.io.files import atomic_file
 from voge.io.scenes import save_scene
 from voge.occlusion import Solution, conclude
-from voge.render import render
-from voge.viewpoints import orbit_camera, resized
+from voge.rendering.renderer import render
+from voge.scene.cameras import Cameras
+from voge.scene.viewpoints import orbit_camera, resized
 from voge_cli import report
 from voge_cli.config import Loaded
 from voge_cli.console import Console

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from voge.occlusion.settings import Gradient, Method, Refine, Search, Settings, Weights
-from voge.settings import RenderSettings
+from voge.rendering.settings import RenderSettings
 from voge_cli.schemas import CamerasConfig, Conversion, Video
 
 

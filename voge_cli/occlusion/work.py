@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voge.io import DataError
+from voge.errors import DataError
 from voge.occlusion import GradientDescent, Method
 from voge.occlusion.solver import Ladder, Phase, State, advance, begin
 from voge_cli.console import Console

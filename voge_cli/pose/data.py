@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from voge_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from voge.pose.check import Finding
+    from voge.pose.data.check import Finding
     from voge_cli.config import Loaded
     from voge_cli.console import Console
     from voge_cli.pose.schemas import CheckDataConfig, SynthConfig
@@ -18,8 +18,8 @@ EXAMPLES = 3  # problems of one list that are spelt out without -v
 
 def check_folder(config: CheckDataConfig, console: Console) -> tuple[str, dict[str, Any]]:
     """Look at all of a data set; returns a report, and the same as a document."""
-    from voge.pose.check import check_data
-    from voge.pose.data import open_data
+    from voge.pose.data.check import check_data
+    from voge.pose.data.datasets import open_data
 
     if config.data is None:
         raise UsageError("give the folder of a data set: voge pose check-data DIR")
@@ -56,7 +56,7 @@ def _lines(found: list[Finding], everything: bool) -> list[str]:
 
 def make_set(loaded: Loaded[SynthConfig], console: Console, *, overwrite: bool) -> tuple[Path, dict[str, Any]]:
     """Fill a folder with images, or go on filling it; returns it and what was made."""
-    from voge.pose import synth
+    from voge.pose.synthetic import benchmark
     from voge_cli import outputs
     from voge_cli.shards import find_shard
 
@@ -69,10 +69,10 @@ def make_set(loaded: Loaded[SynthConfig], console: Console, *, overwrite: bool) 
         outputs.check_folder(root, overwrite)
         root.mkdir(parents=True, exist_ok=True)
         outputs.write_record(root, "pose synth", text)
-    work = shard.of(synth.jobs(settings))
-    missing = [job for job in work if overwrite or not synth.is_made(root, job)]
-    made = list(console.track(synth.write_images(root, settings, missing, config.workers), len(missing), "images"))
-    synth.write_frame(root, settings)
+    work = shard.of(benchmark.jobs(settings))
+    missing = [job for job in work if overwrite or not benchmark.is_made(root, job)]
+    made = list(console.track(benchmark.write_images(root, settings, missing, config.workers), len(missing), "images"))
+    benchmark.write_frame(root, settings)
     lists = sorted(str(path.relative_to(root)) for path in root.rglob("*.txt"))
     return root, {
         "out": str(root),

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from voge.io import DataError
+from voge.errors import DataError, ExtractorError
 from voge.io.files import atomic_file
-from voge.pose.data import DataSet, Item, open_data
-from voge.pose.estimate import Estimator
-from voge.pose.evaluate import Prediction, predict, summarize
-from voge.pose.features import ExtractorError
-from voge.pose.metrics import table
-from voge.pose.model import PoseModel, load_model
-from voge.pose.refine import Free
+from voge.pose.data.datasets import DataSet, Item, open_data
+from voge.pose.estimation.estimator import Estimator
+from voge.pose.estimation.evaluation import Prediction, predict, summarize
+from voge.pose.estimation.metrics import table
+from voge.pose.estimation.refinement import Free
+from voge.pose.network.model import PoseModel, load_model
 from voge_cli import outputs
 from voge_cli.devices import Chosen, choose_device
 from voge_cli.errors import UsageError

@@ -14,23 +14,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voge.ellipsoids import Ellipsoids
-from voge.io import DataError
+from voge.errors import DataError, ExtractorError
 from voge.io.cameras import View, Views, load_cameras, save_cameras
 from voge.io.cameras.bop import MILLIMETERS
 from voge.io.ellipsoids import save_ellipsoids
 from voge.io.files import atomic_folder
 from voge.io.images import check_video, read_bytes, read_picture, write_png, write_video
-from voge.pose.angles import from_rotation, towards
-from voge.pose.energy import Target
-from voge.pose.estimate import Estimate, Estimator, ranked
-from voge.pose.features import STRIDE, ExtractorError, fixed
-from voge.pose.frames import Frame, boxed_frame, mask_box, stack
-from voge.pose.instance import instance_category, instance_frame
-from voge.pose.overlay import overlay
-from voge.pose.refine import Free
-from voge.pose.sampling import on_cells
-from voge.settings import RenderSettings
+from voge.pose.data.angles import from_rotation, towards
+from voge.pose.data.frames import Frame, boxed_frame, mask_box, stack
+from voge.pose.estimation.energy import Target
+from voge.pose.estimation.estimator import Estimate, Estimator, ranked
+from voge.pose.estimation.instance import instance_category, instance_frame
+from voge.pose.estimation.overlay import overlay
+from voge.pose.estimation.refinement import Free
+from voge.pose.network.features import STRIDE, fixed
+from voge.rendering.pixel_filter import on_cells
+from voge.rendering.settings import RenderSettings
+from voge.scene.ellipsoids import Ellipsoids
 from voge_cli import outputs
 from voge_cli.devices import Chosen, choose_device
 from voge_cli.errors import UsageError
@@ -38,7 +38,7 @@ from voge_cli.models import load_model as load_object
 from voge_cli.pose.estimate import COMMAND, load_trained
 
 if TYPE_CHECKING:
-    from voge.cameras import Cameras
+    from voge.scene.cameras import Cameras
     from voge_cli.config import Loaded
     from voge_cli.console import Console
     from voge_cli.pose.schemas import PoseEstimateConfig

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from voge.convert import MeshMethod
-from voge.pose.ablation import Block
-from voge.pose.bank import Contrast
-from voge.pose.model import Shape
-from voge.pose.refine import Free, Method
-from voge.pose.views import Augmentation
-from voge.settings import RenderSettings
+from voge.pose.data.views import Augmentation
+from voge.pose.estimation.ablation import Block
+from voge.pose.estimation.refinement import Free, Method
+from voge.pose.network.bank import Contrast
+from voge.pose.network.model import Shape
+from voge.rendering.settings import RenderSettings
 from voge_cli.schemas import Conversion, Units, Video
 
 if TYPE_CHECKING:
-    from voge.pose.estimate import Estimation
-    from voge.pose.synth import Synthesis
-    from voge.pose.train import Training
+    from voge.pose.estimation.estimator import Estimation
+    from voge.pose.network.training import Training
+    from voge.pose.synthetic.benchmark import Synthesis
 
 
 @dataclass(kw_only=True)
@@ -53,7 +53,7 @@ class SynthConfig:
 
     def synthesis(self) -> Synthesis:
         """What is made."""
-        from voge.pose.synth import Synthesis
+        from voge.pose.synthetic.benchmark import Synthesis
 
         return Synthesis(**_shared(self, Synthesis))
 
@@ -109,7 +109,7 @@ class PoseTrainConfig:
 
     def training(self) -> Training:
         """How to train."""
-        from voge.pose.train import Training
+        from voge.pose.network.training import Training
 
         return Training(**_shared(self, Training))
 
@@ -158,7 +158,7 @@ class PoseEstimateConfig:
     convert: Conversion = field(default_factory=Conversion)
 
     def __post_init__(self) -> None:
-        from voge.pose.data import LEVELS
+        from voge.pose.data.datasets import LEVELS
 
         rules = {
             "levels": (bool(self.levels) and set(self.levels) <= set(LEVELS), f"must be some of {', '.join(LEVELS)}"),
@@ -178,8 +178,8 @@ class PoseEstimateConfig:
 
     def estimation(self, free: Free) -> Estimation:
         """How to estimate; `free` where the configuration leaves it open."""
-        from voge.pose.estimate import Estimation
-        from voge.pose.refine import Refinement
+        from voge.pose.estimation.estimator import Estimation
+        from voge.pose.estimation.refinement import Refinement
 
         values = {**vars(self.refinement), "free": self.refinement.free or free}
         return Estimation(**{**_shared(self, Estimation), "refinement": Refinement(**values)})

@@ -12,11 +12,11 @@ import torch
 import torch.distributed as dist
 from typer import Exit
 
-from voge.ellipsoids import Ellipsoids
+from voge.errors import ExtractorError
 from voge.io.ellipsoids import save_ellipsoids
-from voge.pose.data import open_data
-from voge.pose.features import ExtractorError
-from voge.pose.train import Material, Trainer, prepare
+from voge.pose.data.datasets import open_data
+from voge.pose.network.training import Material, Trainer, prepare
+from voge.scene.ellipsoids import Ellipsoids
 from voge_cli.console import Console
 from voge_cli.devices import choose_device
 from voge_cli.errors import UsageError

@@ -15,7 +15,7 @@ from voge_cli.options import Compute, Report, Writing, option_groups, perform
 if TYPE_CHECKING:
     import torch
 
-    from voge.ellipsoids import Ellipsoids
+    from voge.scene.ellipsoids import Ellipsoids
     from voge.texture import Extracted
     from voge_cli.config import Loaded
     from voge_cli.console import Console
@@ -170,7 +170,7 @@ def _refined(bare: Ellipsoids, model: Path, covered: float, config: TextureConfi
 
 def _extract(bare: Ellipsoids, taken: list[Taken], config: TextureConfig, console: Console) -> Extracted:
     """Attributes in the space of averaging."""
-    from voge.io import DataError
+    from voge.errors import DataError
     from voge.texture import extract
 
     images = [_in_space(each.photo.image, config) for each in taken]

@@ -15,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voge.cameras import Cameras
-from voge.ellipsoids import Ellipsoids
 from voge.imaging.color import ColorSpace, linear_to_srgb, srgb_to_linear
 from voge.imaging.pictures import take_pictures
+from voge.imaging.placement import bounding_box
 from voge.imaging.previews import FeaturePalette, show_share
 from voge.io import images
-from voge.placement import bounding_box
+from voge.scene.cameras import Cameras
+from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.viewpoints import resized, turned, upright_axis
 from voge.texture import Extracted, shrunk, silhouette_weight
-from voge.viewpoints import resized, turned, upright_axis
 from voge_cli import report
 from voge_cli.console import Console
 from voge_cli.errors import UsageError

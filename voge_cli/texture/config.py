@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from voge.imaging.color import ColorSpace
-from voge.settings import RenderSettings
+from voge.rendering.settings import RenderSettings
 from voge.texture import Solving
 from voge.texture.unseen import Fill
 from voge_cli.schemas import MAX_SIDE, CamerasConfig, Conversion, Up, Video

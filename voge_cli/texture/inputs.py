@@ -9,18 +9,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from voge.cameras import Cameras
-from voge.ellipsoids import Ellipsoids
-from voge.io import DataError
+from voge.errors import DataError
+from voge.imaging.placement import bounding_box
+from voge.imaging.scale_check import sanity
 from voge.io.cameras import View, Views
 from voge.io.cameras.views import unique_names
 from voge.io.photos import MAP_SUFFIXES, Photo, read_mask, read_photo
-from voge.placement import bounding_box
-from voge.render import render
-from voge.sanity import sanity
-from voge.settings import RenderSettings
+from voge.rendering.renderer import render
+from voge.rendering.settings import RenderSettings
+from voge.scene.cameras import Cameras
+from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.viewpoints import resized
 from voge.texture import shrunk
-from voge.viewpoints import resized
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.scenes import load_views
@@ -48,7 +48,7 @@ def load_taken(config: TextureConfig, console: Console) -> tuple[list[Taken], Pa
 
     Raises:
         UsageError: something is missing, or images and poses do not pair up.
-        voge.io.DataError: a file cannot be used, or image and camera differ in size.
+        voge.errors.DataError: a file cannot be used, or image and camera differ in size.
     """
     pairs, named = _pairs(config, console)
     model = (config.model and Path(config.model)) or named
@@ -83,7 +83,7 @@ def check_seen(taken: Sequence[Taken], ellipsoids: Ellipsoids, settings: RenderS
         How many pixels the object covers in the image where it is largest.
 
     Raises:
-        voge.io.DataError: names the pose or the image.
+        voge.errors.DataError: names the pose or the image.
     """
     shape = replace(ellipsoids, features=None, extra={})
     largest = 0.0

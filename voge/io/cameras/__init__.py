@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.cameras import bop, colmap, matrices, pose, pytorch3d, transforms
 from voge.io.cameras.detect import detect
 from voge.io.cameras.options import CONVENTIONS as CONVENTIONS

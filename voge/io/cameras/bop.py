@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from voge.cameras import CameraModel
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.cameras.fields import Fields, image_size, read_json
 from voge.io.cameras.options import Options
 from voge.io.cameras.views import View, Views
+from voge.scene.cameras import CameraModel
 
 CAMERAS, POSES = "scene_camera.json", "scene_gt.json"
 FOLDERS = ("rgb", "gray")

@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.cameras.colmap_models import MODELS, NAMES, UNREAD, Camera, Image
 
 POINT = 24  # bytes of a 2D point: two doubles and the number of its 3D point

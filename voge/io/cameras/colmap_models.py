@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voge.cameras import CameraModel
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.cameras.views import View
+from voge.scene.cameras import CameraModel
 
 Opened = tuple[float, float, float, float, CameraModel, "list[float] | None"]
 

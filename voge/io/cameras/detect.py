@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.cameras import bop, colmap
 from voge.io.cameras.fields import read_arrays, read_json
 

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voge.cameras import CameraModel
-from voge.io import DataError
+from voge.errors import DataError
+from voge.scene.cameras import CameraModel
 
 MAX_SIDE = 65536  # pixels: more is a mistake
 ROUNDED = 1e-3  # rotations off by less were rounded on the way, and are made rotations again

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voge.cameras import orbit
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.cameras.fields import Fields, intrinsic_matrix, read_json
 from voge.io.cameras.options import CONVENTIONS, Options
 from voge.io.cameras.transforms import FLIP, relative
 from voge.io.cameras.views import View, Views, unique_names
+from voge.scene.cameras import orbit
 
 TOP = ("model", "camera", "pose", "image", "mask", "units", "name")
 CAMERA = ("width", "height", "fx", "fy", "cx", "cy", "skew", "model", "distortion")

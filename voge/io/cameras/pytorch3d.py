@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from voge.cameras import CameraModel
-from voge.io import DataError
+from voge.errors import DataError
 from voge.io.cameras.fields import MAX_SIDE, Fields, intrinsic_matrix, read_arrays, read_json
 from voge.io.cameras.lists import names_and_files, text_list
 from voge.io.cameras.options import Options
 from voge.io.cameras.views import View, Views
+from voge.scene.cameras import CameraModel
 
 KEYS = ("R", "T", "focal_length", "principal_point", "image_size", "in_ndc", "names", "images", "masks", "units")
 FLIP = np.diag([-1.0, -1.0, 1.0])

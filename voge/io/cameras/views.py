@@ -11,7 +11,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from voge.cameras import CameraModel, Cameras
+from voge.scene.cameras import CameraModel, Cameras
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -1,0 +1,2 @@
+from . import cuboid as cuboid
+from . import teapot as teapot

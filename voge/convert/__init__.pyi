@@ -1,0 +1,12 @@
+from . import converters as converters
+from . import primitives as primitives
+from .converters import COVERAGE as COVERAGE
+from .converters import FLATNESS as FLATNESS
+from .converters import KAPPA as KAPPA
+from .converters import NEIGHBORS as NEIGHBORS
+from .converters import OPTICAL_DEPTH as OPTICAL_DEPTH
+from .converters import SLIMMEST as SLIMMEST
+from .converters import MeshMethod as MeshMethod
+from .converters import PointMethod as PointMethod
+from .converters import from_mesh as from_mesh
+from .converters import from_points as from_points

@@ -1,0 +1,9 @@
+from . import comparing as comparing
+from . import evaluate as evaluate
+from . import fitter as fitter
+from . import following as following
+from . import growth as growth
+from . import parameters as parameters
+from . import settings as settings
+from . import starts as starts
+from . import targets as targets

@@ -1,0 +1,5 @@
+"""Poses of objects in images: coarse search, refinement, evaluation."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,9 @@
+from . import ablation as ablation
+from . import coarse as coarse
+from . import energy as energy
+from . import estimator as estimator
+from . import evaluation as evaluation
+from . import instance as instance
+from . import metrics as metrics
+from . import overlay as overlay
+from . import refinement as refinement

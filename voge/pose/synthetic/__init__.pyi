@@ -1,0 +1,3 @@
+from . import benchmark as benchmark
+from . import photographs as photographs
+from . import shapes as shapes

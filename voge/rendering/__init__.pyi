@@ -1,0 +1,12 @@
+from . import compiled as compiled
+from . import drivers as drivers
+from . import identity as identity
+from . import native as native
+from . import operators as operators
+from . import ops as ops
+from . import pixel_filter as pixel_filter
+from . import products as products
+from . import reference as reference
+from . import renderer as renderer
+from . import sampling as sampling
+from . import settings as settings
