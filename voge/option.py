@@ -124,8 +124,9 @@ class Settings:
     """
 
     def __post_init__(self) -> None:
-        for field, known in options_of(type(self)):
-            value = _converted(_hints(type(self))[field.name], getattr(self, field.name))
+        hints = _hints(self.__class__)
+        for field, known in options_of(self.__class__):
+            value = _converted(hints[field.name], getattr(self, field.name))
             object.__setattr__(self, field.name, value)
             if value is not None and not known.accepts(value):
                 raise ValueError(f"{field.name} {known.words()}, got {_plain(value)}")
@@ -184,7 +185,7 @@ def _reached(settings: Any, key: str) -> Any:
 
 
 @cache
-def _hints(settings: type) -> Mapping[str, Any]:
+def _hints(settings: Any) -> Mapping[str, Any]:
     return get_type_hints(settings)
 
 

@@ -1,11 +1,10 @@
-"""Options that several commands share, declared once and merged into a command's signature.
-
-A command names a group as one parameter:
+"""Options of commands: those of settings, made from their declarations, and those that every command has.
 
     @option_groups
-    def convert(..., writing: Writing, report: Report) -> None: ...
+    def convert(given: Given[ConvertConfig], writing: Writing, report: Report, arguments: ...) -> None: ...
 
-and gets an instance of the group, while Typer sees one option for each of its fields.
+Typer sees one option for each setting of `ConvertConfig` that has a flag, and one for each field of the other groups.
+The command gets what the user wrote of the settings as `given.values`, by dotted key.
 """
 
 from __future__ import annotations
@@ -14,63 +13,60 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
-from typer import Option
+from typer import Option as TyperOption
 
+from voge.option import Row, bare, rows
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from voge_cli.config import Loaded
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Given(Generic[T]):
+    """What the user wrote of a command's settings."""
+
+    values: Mapping[str, Any]  # by dotted key; None where the user wrote nothing
+
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
     """What every command that writes something has."""
 
-    out: Annotated[Path | None, Option("--out", "-o", metavar="PATH", help="Where to write.")] = None
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace what is there.")] = False
+    overwrite: Annotated[bool, TyperOption("--overwrite", help="Replace what is there.")] = False
     config: Annotated[
-        str | None, Option("--config", metavar="FILE|NAME", help="A YAML file, or the name of a packaged config.")
+        str | None, TyperOption("--config", metavar="FILE|NAME", help="A YAML file, or the name of a packaged config.")
     ] = None
-    print_config: Annotated[bool, Option("--print-config", help="Print the resolved configuration and stop.")] = False
+    print_config: Annotated[
+        bool, TyperOption("--print-config", help="Print the resolved configuration and stop.")
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compute:
-    """Where rendering happens, and how it tells."""
+class Progress:
+    """How progress is told; with the settings of a device, of every command that renders."""
 
-    device: Annotated[str | None, Option("--device", metavar="auto|cpu|cuda[:i]", help="Default: auto.")] = None
-    backend: Annotated[
-        Literal["auto", "cuda", "cpp", "torch"] | None, Option("--backend", help="Code that renders. Default: auto.")
-    ] = None
     progress: Annotated[
-        Literal["auto", "rich", "plain", "none"], Option("--progress", help="How to show progress on stderr.")
+        Literal["auto", "rich", "plain", "none"], TyperOption("--progress", help="How to show progress on stderr.")
     ] = "auto"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Randomness:
-    """Of every command that draws random numbers."""
-
-    seed: Annotated[int | None, Option("--seed", metavar="N", help="Of all random numbers. Default: 0.")] = None
-    deterministic: Annotated[
-        bool | None, Option("--deterministic", help="Equal runs give equal bits: only operations that promise it.")
-    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """How a command reports; every command has these."""
 
-    json: Annotated[bool, Option("--json", help="Print the result as one JSON document.")] = False
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Print the result and errors only.")] = False
-    verbose: Annotated[bool, Option("--verbose", "-v", help="Print details on stderr.")] = False
+    json: Annotated[bool, TyperOption("--json", help="Print the result as one JSON document.")] = False
+    quiet: Annotated[bool, TyperOption("--quiet", "-q", help="Print the result and errors only.")] = False
+    verbose: Annotated[bool, TyperOption("--verbose", "-v", help="Print details on stderr.")] = False
     # Read from the arguments by main.py, since errors of parsing must know it too.
-    traceback: Annotated[bool, Option("--traceback", help="Print the full traceback of an error.")] = False
+    traceback: Annotated[bool, TyperOption("--traceback", help="Print the full traceback of an error.")] = False
 
     def console(self, progress: str = "none") -> Console:
         """The console that these options describe."""
@@ -94,36 +90,105 @@ def perform(
     console.result(str(result), document)
 
 
-def numbers(option: str, text: str | None) -> list[float] | None:
-    """The numbers of a list such as 0,90,180."""
-    if text is None:
-        return None
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
-        raise UsageError(f"{option} takes numbers with commas between, such as 0,90,180; got '{text}'") from None
+def one_input(command: str, kind: str, inputs: list[str]) -> str | None:
+    """The only input of a command that takes one, or None.
+
+    Raises:
+        UsageError: there are more; `kind` says of what, such as "one file".
+    """
+    if len(inputs) > 1:
+        raise UsageError(f"voge {command} takes {kind}, got {len(inputs)}: {' '.join(inputs)}")
+    return inputs[0] if inputs else None
 
 
 def option_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace each parameter whose type is a dataclass by keyword options, one a field."""
+    """Replace each parameter whose type is `Given` or a dataclass by keyword options, one a setting or field."""
     signature = inspect.signature(command, eval_str=True)
     types: dict[str, Any] = {name: p.annotation for name, p in signature.parameters.items()}
+    settings = {name: _flagged(get_args(kind)[0]) for name, kind in types.items() if get_origin(kind) is Given}
     groups: dict[str, Any] = {name: kind for name, kind in types.items() if dataclasses.is_dataclass(kind)}
-    own = [p for name, p in signature.parameters.items() if name not in groups]
+    own = [p for name, p in signature.parameters.items() if name not in groups and name not in settings]
+    made = [_parameter(name, row) for table in settings.values() for name, row in table.items()]
     shared = [parameter for group in groups.values() for parameter in _field_options(group)]
 
     @wraps(command)
     def with_groups(**options: Any) -> None:
-        built = {
+        built: dict[str, Any] = {
             name: group(**{field.name: options.pop(field.name) for field in dataclasses.fields(group)})
             for name, group in groups.items()
         }
+        for name, table in settings.items():
+            built[name] = Given({row.key: _value(row, options.pop(option)) for option, row in table.items()})
         command(**options, **built)
 
-    merged = signature.replace(parameters=[p.replace(kind=p.KEYWORD_ONLY) for p in [*own, *shared]])
+    merged = signature.replace(parameters=[p.replace(kind=p.KEYWORD_ONLY) for p in [*own, *made, *shared]])
     with_groups.__signature__ = merged  # type: ignore[attr-defined]
     with_groups.__annotations__ = {p.name: p.annotation for p in merged.parameters.values()}
     return with_groups
+
+
+def _flagged(settings: type) -> dict[str, Row]:
+    """The settings with a flag, by the name of a parameter."""
+    return {row.key.replace(".", "__"): row for row in rows(settings) if row.promoted and row.option.flag}
+
+
+def _parameter(name: str, row: Row) -> inspect.Parameter:
+    kind = bare(row.type)
+    flags = [row.option.flag] + ([row.option.short] if row.option.short else [])
+    many = get_origin(kind) in (list, tuple) or row.option.parse is not None
+    if many:
+        kind = str
+    elif isinstance(kind, type) and issubclass(kind, Enum):
+        kind = Literal[tuple(str(member.value) for member in kind)]
+    metavar = row.option.metavar or ("A,..." if many else None)
+    made = TyperOption(*flags, metavar=metavar, help=_help(row))
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, made]
+    )
+
+
+def _help(row: Row) -> str:
+    """The help of a flag: what it is, and the default."""
+    known = row.option
+    default = known.default
+    if default is None and row.default is not None and row.default is not False:
+        default = written(row.default)
+    text = f"{known.help[:1].upper()}{known.help[1:]}."
+    return f"{text} Default: {default}." if default else text
+
+
+def written(value: Any) -> str:
+    """A value as the command line writes it."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(written(each) for each in value)
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "true" if value is True else "false" if value is False else str(value)
+
+
+def _value(row: Row, text: Any) -> Any:
+    """The value of a flag; of a list the members, which stand with commas between."""
+    if not isinstance(text, str):
+        return text
+    if row.option.parse is not None:
+        return row.option.parse(text)
+    kind = bare(row.type)
+    if get_origin(kind) not in (list, tuple):
+        return text
+    inner = get_args(kind)[0]
+    parts = text.split(",")
+    if inner not in (float, int):
+        return parts
+    try:
+        return [inner(part) for part in parts]
+    except ValueError:
+        example = "0,90,180" if inner is float else "1,2,4"
+        word = "numbers" if inner is float else "whole numbers"
+        raise UsageError(
+            f"{row.option.flag} takes {word} with commas between, such as {example}; got '{text}'"
+        ) from None
 
 
 def _field_options(group: Any) -> list[inspect.Parameter]:
