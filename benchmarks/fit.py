@@ -41,7 +41,7 @@ from voge.imaging.lighting import shade
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
 from voge.io.meshes import load_geometry
 from voge.optim import metrics
-from voge.optim.optimizer import Rate
+from voge.optim.settings import Rate
 from voge.scene.cameras import Cameras
 from voge.scene.capture import Capture
 from voge.scene.ellipsoids import Ellipsoids

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from voge.convert import MeshMethod
+from voge.convert.settings import MeshMethod
 from voge.errors import ExtractorError
 from voge.pose import matching
 from voge.pose.data.crops import Framing

@@ -22,7 +22,8 @@ from voge.fitting.starts import sphere
 from voge.fitting.targets import Sweep
 from voge.io.ellipsoids import save_ellipsoids
 from voge.optim import losses, regularizers
-from voge.optim.optimizer import Optimizer, Rate, Variable
+from voge.optim.optimizer import Optimizer, Variable
+from voge.optim.settings import Rate
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 

@@ -390,7 +390,7 @@ def program_with_traceback(monkeypatch):
 @pytest.mark.parametrize("command", [["render"], ["convert"], ["demo"]])
 def test_code_130_when_interrupted(folder, teapot_file, monkeypatch, command):
     monkeypatch.setattr("voge_cli.studio.take_pictures", raising(KeyboardInterrupt()))
-    monkeypatch.setattr("voge_cli.models.from_mesh", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("voge.convert.files.from_mesh", raising(KeyboardInterrupt()))
     result = run(*command, *([] if command == ["demo"] else [teapot_file]), code=130)
     assert result.stderr.splitlines()[-1] == "interrupted"
     assert result.stdout == ""
@@ -428,7 +428,7 @@ def refuse_after_notes(code, *arguments):
 
 def test_help_and_version_import_nothing_heavy():
     """So they answer at once; measured 0.1 s."""
-    heavy = ("torch", "numpy", "trimesh", "hydra", "omegaconf", "rich", "PIL", "voge")
+    heavy = ("torch", "numpy", "trimesh", "hydra", "omegaconf", "rich", "PIL")
     code = (
         "import sys\nfrom voge_cli.main import app\n"
         "try: app(sys.argv[1:], prog_name='voge')\nexcept SystemExit as end: assert not end.code\n"
@@ -444,7 +444,8 @@ def leaves(command, name=""):
     """The names of all commands, those of groups after the group's."""
     if not hasattr(command, "commands"):
         return [name.strip()]
-    return [leaf for word, inner in command.commands.items() for leaf in leaves(inner, f"{name} {word}")]
+    inner = {word: command.get_command(None, word) for word in command.list_commands(None)}
+    return [leaf for word, made in inner.items() for leaf in leaves(made, f"{name} {word}")]
 
 
 def test_every_command_has_the_shared_options():

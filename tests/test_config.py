@@ -1,22 +1,20 @@
 """Configurations: what wins, what is refused and how it is said."""
 
 import dataclasses
-import inspect
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import get_args
 
 import pytest
-import typer.main
 import yaml
 
+from voge.convert.settings import Conversion, Method
 from voge.rendering.settings import Aggregation, RenderSettings
-from voge_cli import config, convert, render, schemas
+from voge_cli import config, schemas
+from voge_cli.commands.convert import ConvertConfig
 from voge_cli.errors import UsageError
-from voge_cli.main import app
 
-SCHEMAS = {"convert": schemas.ConvertConfig, "render": schemas.RenderConfig, "demo": schemas.DemoConfig}
+SCHEMAS = {"convert": ConvertConfig, "render": schemas.RenderConfig, "demo": schemas.DemoConfig}
 
 
 def load(command="render", **arguments):
@@ -33,6 +31,9 @@ def write(path, text):
 
 def test_packaged_defaults_are_valid_and_complete():
     for command, schema in SCHEMAS.items():
+        if command == "convert":  # made from its settings
+            assert load(command) == schema()
+            continue
         packaged = yaml.safe_load((files(config.PACKAGE) / f"{command}.yaml").read_text())
         assert isinstance(load(command), schema)
         assert set(packaged) - {"defaults"} == {f.name for f in dataclasses.fields(schema)} - {"settings", "convert"}
@@ -55,8 +56,8 @@ def test_every_choice_of_settings_composes():
 
 
 def test_named_conversions_serve_render_as_well():
-    assert load(overrides=["convert=paper", "convert.coverage=0.4"]).convert == schemas.Conversion(
-        method=schemas.Method.vertex, coverage=0.4
+    assert load(overrides=["convert=paper", "convert.coverage=0.4"]).convert == Conversion(
+        method=Method.vertex, coverage=0.4
     )
 
 
@@ -212,58 +213,3 @@ def test_arguments_are_inputs_or_overrides(tmp_path, monkeypatch, arguments, inp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there=1.obj").write_text("")
     assert config.split_arguments(arguments) == (inputs, overrides)
-
-
-# ---- Options and configurations agree --------------------------------------------------------
-
-COMMANDS = {"convert": convert.convert, "render": render.render}
-KEYS = {
-    "convert": {"method": "method", "up": "up", "units": "units"},
-    "render": {
-        "azim": "azimuth",
-        "elev": "elevation",
-        "fov": "fov",
-        "size": "size",
-        "outputs": "outputs",
-        "background": "background",
-        "video": "video",
-        "device": "device",
-        "backend": "settings.backend",
-    },
-    "demo": {"device": "device", "backend": "backend"},
-}
-
-
-def parameters(command):
-    return {p.name: p for p in typer.main.get_command(app).commands[command].params}
-
-
-def text_of(value):
-    return ",".join(map(text_of, value)) if isinstance(value, list) else str(getattr(value, "value", value))
-
-
-@pytest.mark.parametrize("command", SCHEMAS)
-def test_help_tells_the_packaged_defaults(command):
-    for option, key in KEYS[command].items():
-        value = load(command)
-        for part in key.split("."):
-            value = getattr(value, part)
-        text = text_of(value).removesuffix(".0")
-        shown = parameters(command)[option].help
-        assert value is None or f"Default: {text}." in shown, (option, shown, text)
-
-
-@pytest.mark.parametrize(
-    ("command", "option", "enum"),
-    [
-        ("convert", "method", schemas.Method),
-        ("convert", "units", schemas.Units),
-        ("convert", "up", schemas.Up),
-        ("render", "video", schemas.Video),
-        ("render", "backend", schemas.Backend),
-    ],
-)
-def test_choices_of_an_option_are_those_of_the_schema(command, option, enum):
-    annotation = inspect.signature(COMMANDS[command]).parameters[option].annotation
-    choices, _none = get_args(get_args(annotation)[0])
-    assert list(get_args(choices)) == [member.value for member in enum]

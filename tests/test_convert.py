@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 import voge
-from voge.convert import KAPPA, OPTICAL_DEPTH, SLIMMEST, MeshMethod, PointMethod, from_mesh, from_points
+from voge.convert import from_mesh, from_points
+from voge.convert.settings import KAPPA, OPTICAL_DEPTH, SLIMMEST, MeshMethod, PointMethod
 from voge.meshes import surfaces
 from voge.rendering import ops
 

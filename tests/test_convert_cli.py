@@ -68,7 +68,10 @@ def test_count_counts_what_the_crop_left():
         (["ball.ply", "--crop", "5,5,5,6,6,6"], "ball.ply: crop leaves nothing: all lies between [-0."),
         (["ball.ply", "--crop", "0,0,0"], "crop must be xmin,ymin,zmin,xmax,ymax,zmax, each min below its max"),
         (["ball.ply", "--crop", "1,0,0,0,1,1"], "crop must be xmin,ymin,zmin,xmax,ymax,zmax, each min below its max"),
-        (["ball.ply", "--crop", "a,b"], "--crop takes xmin,ymin,zmin,xmax,ymax,zmax, got 'a,b'"),
+        (
+            ["ball.ply", "--crop", "a,b"],
+            "--crop takes xmin,ymin,zmin,xmax,ymax,zmax, each min below its max; got 'a,b'",
+        ),
         (["ball.ply", "-o", "a.obj"], "a.obj: ellipsoids are written to .safetensors, .npz, .ply, .glb"),
     ],
 )

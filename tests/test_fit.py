@@ -24,7 +24,7 @@ from voge.fitting.targets import Sweep
 from voge.geometry.rigid import angle_between, cross_matrix, rotation
 from voge.imaging.pictures import take_pictures
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
-from voge.optim.optimizer import Rate
+from voge.optim.settings import Rate
 from voge.rendering.pixel_filter import widened
 from voge.scene import harmonics
 from voge.scene.capture import Capture, split

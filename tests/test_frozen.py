@@ -15,8 +15,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from voge_cli.main import app
@@ -121,12 +123,12 @@ TEXTS = {"help": help_text, "config": config_text, "errors": errors_text}
 # ---- the frozen texts, changed ---------------------------------------------------------------
 
 
-def parse(line: str) -> tuple[list[str], str, str]:
-    """The texts that a change is for, the old words and the new."""
-    match = re.fullmatch(r"(help|config|errors|\*) \| (.+?) =>(?: (.*))?", line)
-    assert match, f"changes.txt: a line is 'where | old => new', got: {line}"
-    where, old, new = match.groups(default="")
-    return list(TEXTS) if where == "*" else [where], unescaped(old), unescaped(new)
+def parse(line: str) -> tuple[list[str], str, str, str]:
+    """The texts that a change is for, the command ("" for all), the old words and the new."""
+    match = re.fullmatch(r"(help|config|errors|\*)(?: \[(.+?)\])? \| (.+?) =>(?: (.*))?", line)
+    assert match, f"changes.txt: a line is 'where | old => new' or 'help [convert] | old => new', got: {line}"
+    where, command, old, new = match.groups(default="")
+    return list(TEXTS) if where == "*" else [where], command, unescaped(old), unescaped(new)
 
 
 def unescaped(text: str) -> str:
@@ -139,11 +141,14 @@ def changed(texts: dict[str, str], changes: str) -> tuple[dict[str, str], list[s
     for line in changes.splitlines():
         if not line.strip() or line.startswith("#"):
             continue
-        names, old, new = parse(line)
-        if not any(old in texts[name] for name in names):
-            stale.append(line)
+        names, command, old, new = parse(line)
+        before = dict(texts)
         for name in names:
-            texts[name] = texts[name].replace(old, new)
+            parts = re.split(r"(?m)^(?=\$ )", texts[name])
+            scope = re.compile(rf"\$ voge {re.escape(command)} --" if command else "")
+            texts[name] = "".join(part.replace(old, new) if scope.match(part) else part for part in parts)
+        if texts == before:
+            stale.append(line)
     return texts, stale
 
 
@@ -163,6 +168,21 @@ def sections(text: str) -> dict[str, list[str]]:
     return found
 
 
+def ordered(heading: str, lines: list[str]) -> list[str]:
+    """The lines in an order of their own, since that of options and keys says nothing; keys of YAML are dotted."""
+    if "--print-config" not in heading:
+        return sorted(lines)
+    return sorted(f"{key}: {value}" for key, value in items(yaml.safe_load("\n".join(lines))) if value != {})
+
+
+def items(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from items(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def difference(wanted: str, got: str) -> list[str]:
     """The lines that differ, under the headings of their commands: - is frozen, + is new."""
     old, new = sections(wanted), sections(got)
@@ -171,7 +191,8 @@ def difference(wanted: str, got: str) -> list[str]:
         if heading not in old or heading not in new:
             report.append(f"{heading}: {'gone' if heading in old else 'new'}")
             continue
-        lines = list(difflib.unified_diff(old[heading], new[heading], n=0, lineterm=""))[2:]
+        before, after = (ordered(heading, lines) for lines in (old[heading], new[heading]))
+        lines = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
         lines = [f"{line[0]} {line[1:]}" for line in lines if not line.startswith("@@")]
         report += [heading, *lines] if lines else []
     return report

@@ -10,11 +10,10 @@ from malformed import MALFORMED
 from typer.testing import CliRunner
 
 from voge.errors import DataError
+from voge_cli.commands.convert import ConvertConfig, work
 from voge_cli.console import Console
-from voge_cli.convert import convert_file
 from voge_cli.errors import ExitCode, exit_code
 from voge_cli.main import app
-from voge_cli.schemas import ConvertConfig
 
 
 @pytest.fixture
@@ -32,9 +31,8 @@ def test_there_are_many():
 
 @pytest.mark.parametrize("malformed", list(MALFORMED), indirect=True)
 def test_it_is_refused_in_one_line_that_says_what_to_do(malformed: str):
-    config = ConvertConfig(input=malformed, out="made.npz", units=None, up=None, normalize=False, crop=None)
     with pytest.raises(DataError) as caught:
-        convert_file(config, Console(verbosity=-1))
+        work(Path(malformed), ConvertConfig(out="made.npz"), Console(verbosity=-1))
     line = str(caught.value)
     assert line.startswith(f"{malformed}: ")
     assert MALFORMED[malformed][1] in line

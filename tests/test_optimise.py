@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from voge.errors import DivergedError
-from voge.optim.optimizer import Course, Optimizer, Rate, Variable
+from voge.optim.optimizer import Optimizer, Variable
+from voge.optim.settings import Course, Rate
 
 
 def bowl(optimizer, target=1.0):
@@ -124,7 +125,7 @@ def test_a_rate_warms_up():
     [
         ({"value": -1.0}, "value of a rate must be at least 0"),
         ({"value": 1.0, "final": 0.0}, "final must be above 0"),
-        ({"value": 1.0, "start": 2.0}, "start and warmup must lie between 0 and 1"),
+        ({"value": 1.0, "start": 2.0}, "start must lie between 0 and 1"),
     ],
 )
 def test_a_rate_out_of_range_is_refused(settings, message):

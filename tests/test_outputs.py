@@ -11,10 +11,11 @@ from scenes import cameras, centered_camera, random_ellipsoids
 from voge import CameraModel, Ellipsoids, orbit, render, trace
 from voge.geometry.similarity import similarity
 from voge.imaging import pictures
-from voge.imaging.color import ColorSpace, linear_to_srgb, srgb_to_linear
-from voge.imaging.pictures import SEEN, DepthKind, Frame, take_pictures
+from voge.imaging.color import linear_to_srgb, srgb_to_linear
+from voge.imaging.pictures import SEEN, take_pictures
 from voge.imaging.placement import bounding_box
 from voge.imaging.previews import FeaturePalette, id_colors, show_ids
+from voge.imaging.settings import ColorSpace, DepthKind, Frame
 from voge.imaging.writer import RenderWriter
 from voge.io import images
 from voge.rendering import identity

@@ -9,9 +9,10 @@ import torch
 
 from voge import Cameras, Ellipsoids, intrinsics, orbit
 from voge.imaging.lighting import shade
-from voge.imaging.pictures import GRAY, SEEN, Light, take_pictures
+from voge.imaging.pictures import GRAY, SEEN, take_pictures
 from voge.imaging.placement import bounding_box, camera_distance, normalize, turn_upright
 from voge.imaging.previews import show_depth, show_normals
+from voge.imaging.settings import Light
 
 
 def disc(**changes):

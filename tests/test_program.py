@@ -55,7 +55,7 @@ def test_a_real_signal_ends_it_cleanly_and_leaves_nothing(folder, number, code, 
 
 def complete(words, shell="bash"):
     """What the shell's completion asks, and the heavy modules that answering took."""
-    heavy = ("torch", "numpy", "hydra", "omegaconf", "rich", "voge")
+    heavy = ("torch", "numpy", "hydra", "omegaconf", "rich")
     code = (
         "import sys, atexit\n"
         f"atexit.register(lambda: print([n for n in {heavy} if n in sys.modules], file=sys.stderr))\n"
@@ -137,9 +137,9 @@ def test_the_demo_records_the_sizes_that_it_took(folder):
 
 # What each command does first that takes work, and its arguments.
 WORK = {
-    "convert": ("voge_cli.models.load_ellipsoids", ["a.npz", "-o", "b.npz"]),
-    "render": ("voge_cli.models.load_ellipsoids", ["a.npz", "--size", "8x8"]),
-    "demo": ("voge_cli.models.from_mesh", ["-q"]),
+    "convert": ("voge.convert.files.load_ellipsoids", ["a.npz", "-o", "b.npz"]),
+    "render": ("voge.convert.files.load_ellipsoids", ["a.npz", "--size", "8x8"]),
+    "demo": ("voge.convert.files.from_mesh", ["-q"]),
     "info": ("voge_cli.info.describe", []),
 }
 

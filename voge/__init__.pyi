@@ -19,6 +19,7 @@ from .errors import BackendError as BackendError
 from .errors import DataError as DataError
 from .errors import DivergedError as DivergedError
 from .errors import ExtractorError as ExtractorError
+from .errors import SettingsError as SettingsError
 from .fitting.fitter import fit as fit
 from .fitting.settings import FitSettings as FitSettings
 from .io.cameras import load_cameras as load_cameras

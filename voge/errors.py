@@ -13,6 +13,10 @@ class DataError(ValueError):
         super().__init__("; ".join(" ".join(line.split()) for line in lines if line))
 
 
+class SettingsError(ValueError):
+    """Settings ask of an input what cannot be had of it: one line that names both."""
+
+
 class BackendError(RuntimeError):
     """A backend was asked for that is not there."""
 

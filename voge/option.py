@@ -39,7 +39,9 @@ class Option:
     flag: str = ""  # option of the command line, such as "--steps"; "" for none
     short: str = ""  # its short form, such as "-o"
     metavar: str = ""  # what stands for the value in --help
-    default: str | None = None  # the default in words, such as "all is in view"; None: the value itself; "": not told
+    default_text: str | None = (
+        None  # the default in words, such as "all is in view"; None: the value itself; "": not told
+    )
     parse: Callable[[str], Any] | None = None  # from the text of the flag to the value; default: by the type
     promote: bool = False  # of nested settings: the command line has the flags of their fields
 
@@ -103,6 +105,11 @@ def option(default: Any = MISSING, help: str = "", *, factory: Callable[[], Any]
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def out(help: str, default_text: str) -> Any:
+    """The field `out` of a command's settings, with its flag --out; the default in words."""
+    return option(None, help, flag="--out", short="-o", metavar="PATH", default_text=default_text)
+
+
 def nested(kind: Callable[[], Any], help: str = "", *, promote: bool = False) -> Any:
     """A field of settings inside settings.
 
@@ -124,8 +131,9 @@ class Settings:
     """
 
     def __post_init__(self) -> None:
-        hints = _hints(self.__class__)
-        for field, known in options_of(self.__class__):
+        kind: Any = type(self)
+        hints = _hints(kind)
+        for field, known in options_of(kind):
             value = _converted(hints[field.name], getattr(self, field.name))
             object.__setattr__(self, field.name, value)
             if value is not None and not known.accepts(value):

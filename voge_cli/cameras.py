@@ -125,7 +125,7 @@ def run(config: ShowCamerasConfig, console: Console, *, overwrite: bool = False)
 def read(config: ShowCamerasConfig, console: Console) -> Views:
     """The views of the file, with units."""
     from voge.io.cameras import load_cameras
-    from voge_cli.schemas import parse_size
+    from voge.io.settings import parse_size
 
     assert config.input is not None
     views = load_cameras(
@@ -145,7 +145,7 @@ def read(config: ShowCamerasConfig, console: Console) -> Views:
 
 def _load(config: ShowCamerasConfig, views: Views, console: Console) -> Ellipsoids | None:
     """The model given, or the one that a pose.json names."""
-    from voge_cli.models import load_model
+    from voge.convert.files import load_model
 
     path = Path(config.model) if config.model else views.model_path
     if path is None:
@@ -153,7 +153,7 @@ def _load(config: ShowCamerasConfig, views: Views, console: Console) -> Ellipsoi
     if config.model is None and not path.exists():
         console.note(f"{config.input}: its model {path} is not there, so nothing is checked against it")
         return None
-    return load_model(path, config.convert, console)
+    return console.told(load_model(path, config.convert)).ellipsoids
 
 
 def _check_out(config: ShowCamerasConfig, overwrite: bool) -> None:
@@ -219,8 +219,8 @@ def _draw(config: ShowCamerasConfig, views: list[View], model: Ellipsoids | None
     """The picture of cameras and model."""
     from voge.imaging.overview import draw_overview
     from voge.io.images import write_png
+    from voge.io.settings import parse_size
     from voge_cli.devices import choose_device
-    from voge_cli.schemas import parse_size
 
     if model is not None:
         model = model.to(choose_device(config.device, config.settings.backend).device)

@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 PACKAGE = "voge_cli.configs"
 _LAYERS = "layers"  # a Hydra group, in memory: what lies above the packaged defaults
+_FIRST = {"settings": "exact"}  # the member of a packaged group that is chosen where nobody chooses
 _OVERRIDE = re.compile(r"^[+~]*[A-Za-z_][\w./@]*=")
 
 
@@ -85,6 +86,9 @@ def load(
     known = Keys(structured, _groups())
     store = ConfigStore.instance()
     store.store(name=f"{command}_schema", node=structured)
+    if not (files(PACKAGE) / f"{command}.yaml").is_file():
+        groups = [{group: _FIRST.get(group)} for group in known.groups]
+        store.store(name=command, node={"defaults": [f"{command}_schema", *groups, "_self_"]})
     layers = []
     if file is not None:
         store.store(group=_LAYERS, name="file", node=_read(file, command, known), package="_global_")

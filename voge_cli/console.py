@@ -10,9 +10,19 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class _HasNotes(Protocol):
+    """A result of the library with what the user should know of it, a line each."""
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+
+Noted = TypeVar("Noted", bound=_HasNotes)
 
 PLAIN_SECONDS = 2.0  # plain progress prints no more often, and nothing at all for shorter work
 
@@ -28,6 +38,12 @@ class Console:
     def result(self, text: str, document: Mapping[str, Any]) -> None:
         """The one thing on stdout: the text, or with --json the document."""
         print(json.dumps(document, indent=2, allow_nan=False) if self.json else text)
+
+    def told(self, result: Noted) -> Noted:
+        """A result whose notes have been shown."""
+        for note in result.notes:
+            self.note(note)
+        return result
 
     def note(self, text: str) -> None:
         """What a user wants to know once."""

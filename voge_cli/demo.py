@@ -99,16 +99,14 @@ def _convert_teapot(folder: Path, resolution: int | None, console: Console) -> d
     import trimesh
 
     from voge.assets.teapot import teapot
-    from voge_cli import config as configs
-    from voge_cli.convert import convert_file
-    from voge_cli.schemas import ConvertConfig
+    from voge.imaging.settings import Up
+    from voge_cli.commands.convert import ConvertConfig, work
 
     assert resolution is not None
     vertices, faces, colors = teapot(resolution)
     mesh = folder / "teapot.ply"
     trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False).export(mesh)
-    options = {"input": str(mesh), "out": str(mesh.with_suffix(".safetensors")), "up": "y"}
-    return convert_file(configs.load("convert", ConvertConfig, options=options).value, console)[1]
+    return work(mesh, ConvertConfig(out=str(mesh.with_suffix(".safetensors")), up=Up.y), console)
 
 
 def _render_teapot(folder: Path, config: DemoConfig, device: torch.device, console: Console) -> None:

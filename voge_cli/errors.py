@@ -27,6 +27,7 @@ class UsageError(ValueError):
 # By class name, looked up along an error's bases, so that reporting an error imports nothing heavy.
 _CODES = {
     "UsageError": ExitCode.usage,
+    "SettingsError": ExitCode.usage,
     "DataError": ExitCode.data,
     "DivergedError": ExitCode.diverged,
     "BackendError": ExitCode.device,

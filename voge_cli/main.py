@@ -5,16 +5,64 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from voge_cli import bench, cameras, convert, demo, errors, fit, info, match, occlusion, pose, render, texture
+from voge_cli import errors
+
+# Name: where the function stands, and the first line of its docstring. Each is loaded when it is used: to list them
+# must not take the time to read the settings of all.
+COMMANDS = {
+    "convert": ("commands.convert", "Convert a mesh or points to ellipsoids, or ellipsoids to another format."),
+    "render": ("render", "Render pictures of ellipsoids, meshes or points."),
+    "fit": ("fit", "Fit ellipsoids to pictures of several views."),
+    "texture": ("texture", "Take the colors of an object from photos of it."),
+    "cameras": ("cameras", "Show, check, convert or draw cameras."),
+    "bench": ("bench", "Measure images per second, kernel time, memory and hits, forward and forward + backward."),
+    "info": ("info", "Show versions, devices, and which backend renders and why."),
+    "demo": ("demo", "Show convert, render and fit at work on the Utah teapot."),
+    "match": ("match", "Match views by neural features."),
+    "occlusion": ("occlusion", "Find where objects stand that hide each other."),
+    "pose": ("pose", "Poses of objects by neural features: train, estimate, and the data for it."),
+}
 
 
-class CommandGroup(TyperGroup):
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when they are asked for."""
+
+    table: Mapping[str, tuple[str, str]] = COMMANDS
+
+    def __init__(self, *positional: Any, **options: Any) -> None:
+        super().__init__(*positional, **options)
+        names: dict[str, Any] = dict.fromkeys(self.table)
+        self.commands = names  # for whoever mistypes one
+
+    def list_commands(self, _context: Any) -> list[str]:
+        """All names, in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, _context: Any, name: str) -> Any:
+        """The command of a name, or None."""
+        if name not in self.table:
+            return None
+        module = import_module(f"voge_cli.{self.table[name][0]}")
+        if hasattr(module, "app"):
+            return typer.main.get_command(module.app)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        alone.command(name)(getattr(module, name))
+        return typer.main.get_command(alone)
+
+    def format_commands(self, _context: Any, formatter: Any) -> None:
+        """Names and first lines, without loading the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+
+
+class CommandGroup(LazyGroup):
     """Turns every error of every command into one line and an exit code."""
 
     def main(self, args: Sequence[str] | None = None, *positional: Any, **options: Any) -> NoReturn:
@@ -52,13 +100,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (convert.convert, render.render, fit.fit):
-    app.command()(command)
-for command in (texture.texture, cameras.cameras, bench.bench, info.info, demo.demo):
-    app.command()(command)
-app.command()(match.match)
-app.command()(occlusion.occlusion)
-app.add_typer(pose.app)
 
 
 def _print_version(wanted: bool) -> None:

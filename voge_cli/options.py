@@ -1,7 +1,7 @@
 """Options of commands: those of settings, made from their declarations, and those that every command has.
 
     @option_groups
-    def convert(given: Given[ConvertConfig], writing: Writing, report: Report, arguments: ...) -> None: ...
+    def convert(given: Given[ConvertConfig], configuring: Configuring, report: Report, arguments: ...) -> None: ...
 
 Typer sees one option for each setting of `ConvertConfig` that has a flag, and one for each field of the other groups.
 The command gets what the user wrote of the settings as `given.values`, by dotted key.
@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from typer import Option as TyperOption
@@ -37,16 +38,63 @@ class Given(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writing:
-    """What every command that writes something has."""
+class Configuring:
+    """What every command with settings has."""
 
     overwrite: Annotated[bool, TyperOption("--overwrite", help="Replace what is there.")] = False
     config: Annotated[
         str | None, TyperOption("--config", metavar="FILE|NAME", help="A YAML file, or the name of a packaged config.")
     ] = None
-    print_config: Annotated[
-        bool, TyperOption("--print-config", help="Print the resolved configuration and stop.")
-    ] = False
+    print_config: Annotated[bool, TyperOption("--print-config", help="Print the resolved configuration and stop.")] = (
+        False
+    )
+
+
+# ---- Of commands not yet made from their settings: deleted with the last of them.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing(Configuring):
+    """What every command that writes something has."""
+
+    out: Annotated[Path | None, TyperOption("--out", "-o", metavar="PATH", help="Where to write.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Where rendering happens, and how it tells."""
+
+    device: Annotated[str | None, TyperOption("--device", metavar="auto|cpu|cuda[:i]", help="Default: auto.")] = None
+    backend: Annotated[
+        Literal["auto", "cuda", "cpp", "torch"] | None,
+        TyperOption("--backend", help="Code that renders. Default: auto."),
+    ] = None
+    progress: Annotated[
+        Literal["auto", "rich", "plain", "none"], TyperOption("--progress", help="How to show progress on stderr.")
+    ] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Randomness:
+    """Of every command that draws random numbers."""
+
+    seed: Annotated[int | None, TyperOption("--seed", metavar="N", help="Of all random numbers. Default: 0.")] = None
+    deterministic: Annotated[
+        bool | None, TyperOption("--deterministic", help="Equal runs give equal bits: only operations that promise it.")
+    ] = None
+
+
+def numbers(option: str, text: str | None) -> list[float] | None:
+    """The numbers of a list such as 0,90,180."""
+    if text is None:
+        return None
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} takes numbers with commas between, such as 0,90,180; got '{text}'") from None
+
+
+# ----
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +123,13 @@ class Report:
 
 def perform(
     loaded: Loaded[Any],
-    writing: Writing,
+    configuring: Configuring,
     report: Report,
     work: Callable[[Console], tuple[object, Mapping[str, Any]]],
     progress: str = "none",
 ) -> None:
     """Print the configuration where that was asked for; else do the work and print its result, as text or JSON."""
-    if writing.print_config:
+    if configuring.print_config:
         print(loaded.text(report.json))
         return
     console = report.console(progress)
@@ -150,7 +198,7 @@ def _parameter(name: str, row: Row) -> inspect.Parameter:
 def _help(row: Row) -> str:
     """The help of a flag: what it is, and the default."""
     known = row.option
-    default = known.default
+    default = known.default_text
     if default is None and row.default is not None and row.default is not False:
         default = written(row.default)
     text = f"{known.help[:1].upper()}{known.help[1:]}."
@@ -184,11 +232,11 @@ def _value(row: Row, text: Any) -> Any:
     try:
         return [inner(part) for part in parts]
     except ValueError:
-        example = "0,90,180" if inner is float else "1,2,4"
-        word = "numbers" if inner is float else "whole numbers"
-        raise UsageError(
-            f"{row.option.flag} takes {word} with commas between, such as {example}; got '{text}'"
-        ) from None
+        example = "numbers with commas between, such as 0,90,180"
+        if inner is int:
+            example = "whole numbers with commas between, such as 1,2,4"
+        wanted = row.option.rule.removeprefix("must be ") if row.option.rule.startswith("must be ") else example
+        raise UsageError(f"{row.option.flag} takes {wanted}; got '{text}'") from None
 
 
 def _field_options(group: Any) -> list[inspect.Parameter]:

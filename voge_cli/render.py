@@ -139,8 +139,8 @@ def render_models(
 
 def _studio(config: RenderConfig, console: Console, device: Any) -> Studio:
     """The scene on its device, and its cameras."""
+    from voge.io.settings import parse_size
     from voge_cli.scenes import Placed, find_objects, load_objects, load_views
-    from voge_cli.schemas import parse_size
     from voge_cli.studio import Studio
 
     placed, camera_file = find_objects(config)

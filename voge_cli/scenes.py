@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from voge.convert.files import load_model
 from voge.convert.primitives import primitive
+from voge.convert.settings import Conversion
 from voge.errors import DataError
 from voge.imaging.pictures import GRAY
+from voge.imaging.settings import Output
 from voge.io.scenes import SUFFIXES, free_name, load_scene
+from voge.io.settings import CameraFile
 from voge.scene.ellipsoids import Ellipsoids
 from voge.scene.objects import Scene, assemble
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
-from voge_cli.models import load_model
-from voge_cli.schemas import CamerasConfig, Conversion, Output, RenderConfig
+from voge_cli.schemas import RenderConfig
 
 if TYPE_CHECKING:
     from voge.io.cameras import Views
@@ -82,14 +85,14 @@ def load_one(placed: Placed, convert: Conversion, console: Console) -> Ellipsoid
         voge.errors.DataError: the file cannot be used, or the primitive is wrong.
     """
     if placed.primitive is None:
-        return load_model(placed.path, convert, console)
+        return console.told(load_model(placed.path, convert)).ellipsoids
     try:
         return primitive(**{"shape": "cuboid", "size": (1, 1, 1), **placed.primitive})
     except (ValueError, TypeError) as error:
         raise DataError(placed.path, f"{placed.name}: {error}") from error
 
 
-def load_views(path: Path, given: CamerasConfig, size: tuple[int, int] | None, console: Console) -> Views:
+def load_views(path: Path, given: CameraFile, size: tuple[int, int] | None, console: Console) -> Views:
     """The views of a camera file that were chosen.
 
     Args:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from voge.imaging.pictures import Light, take_pictures
+from voge.imaging.pictures import take_pictures
 from voge.imaging.placement import bounding_box, camera_distance
+from voge.imaging.settings import Light, parse_background
 from voge.io import images
+from voge.io.settings import parse_size
 from voge.scene.cameras import Cameras
 from voge.scene.objects import Scene
 from voge.scene.viewpoints import orbit_camera, resized
-from voge_cli.schemas import RenderConfig, parse_background, parse_size
+from voge_cli.schemas import RenderConfig
 
 if TYPE_CHECKING:
     from voge.io.cameras import Views

@@ -11,40 +11,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from enum import Enum
 
 import torch
 from torch import Tensor
 
 from voge import checks
+from voge.convert.settings import COVERAGE, FLATNESS, KAPPA, NEIGHBORS, OPTICAL_DEPTH, SLIMMEST, MeshMethod, PointMethod
 from voge.geometry.rotations import matrices_to_quats
 from voge.meshes import surfaces
 from voge.meshes.surfaces import Surface
 from voge.scene.ellipsoids import Ellipsoids
 
-
-class MeshMethod(str, Enum):
-    """How a mesh becomes ellipsoids."""
-
-    hat = "hat"  # one a vertex: the moments of its hat function
-    triangle = "triangle"  # one a triangle: its second moments
-    vertex = "vertex"  # one a vertex, isotropic: the paper's converter (eq. 30)
-
-
-class PointMethod(str, Enum):
-    """How points become ellipsoids."""
-
-    points = "points"  # flat, in the plane of the neighbors
-    isotropic = "isotropic"  # the paper's converter, from the distances to the neighbors
-
-
 # Smaller kappa leaves holes, larger blurs and fattens the silhouette; more X does the second as well.
-KAPPA = {"hat": 0.75, "triangle": 1.1, "points": 1.2}
-OPTICAL_DEPTH = {"hat": 5.0, "triangle": 5.0, "points": 6.0}
-FLATNESS = 0.05  # from 0.1 on silhouettes fatten; below 0.05 IoU gains less than 0.001
-SLIMMEST = 0.08  # the smaller in-plane deviation is at least this part of the larger, against slivers
-COVERAGE = 0.5  # zeta (A.3)
-NEIGHBORS = {"points": 16, "isotropic": 6}  # 16: 10 to 24 differ by 0.004 in IoU; 6: as many as a mesh has edges
 
 
 def from_mesh(

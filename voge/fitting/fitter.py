@@ -22,7 +22,8 @@ from voge.fitting.parameters import ellipsoid_variables, to_ellipsoids
 from voge.fitting.settings import FitSettings, Part
 from voge.fitting.starts import Start, enclosed, sphere
 from voge.optim import regularizers
-from voge.optim.optimizer import Optimizer, Rate, Step, Variable
+from voge.optim.optimizer import Optimizer, Step, Variable
+from voge.optim.settings import Rate
 from voge.rendering.pixel_filter import widened
 from voge.scene import harmonics
 from voge.scene.cameras import Cameras

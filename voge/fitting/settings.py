@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from voge.optim.losses import ColorLoss, SilhouetteLoss
-from voge.optim.optimizer import Rate
+from voge.optim.settings import ColorLoss, Rate, SilhouetteLoss
 from voge.rendering.settings import RenderSettings
 from voge.scene.harmonics import MAX_DEGREE
 

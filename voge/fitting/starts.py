@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voge.convert import FLATNESS, KAPPA, OPTICAL_DEPTH, from_mesh
+from voge.convert import from_mesh
+from voge.convert.settings import FLATNESS, KAPPA, OPTICAL_DEPTH
 from voge.scene.capture import Capture
 from voge.scene.ellipsoids import Ellipsoids
 

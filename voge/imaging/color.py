@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 import torch
 from torch import Tensor
-
-
-class ColorSpace(str, Enum):
-    """In which space colors are shaded and blended; files in and out hold sRGB either way."""
-
-    srgb = "srgb"  # as stored, as most splatting renderers and viewers do
-    linear = "linear"  # converted to linear light, blended, and converted back
 
 
 def srgb_to_linear(colors: Tensor) -> Tensor:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from voge.imaging.color import ColorSpace, linear_to_srgb, srgb_to_linear
+from voge.imaging.color import linear_to_srgb, srgb_to_linear
 from voge.imaging.lighting import shade
+from voge.imaging.settings import ColorSpace, DepthKind, Frame, Light
 from voge.rendering.identity import bands, identify
 from voge.rendering.renderer import Rendered, render
 from voge.rendering.settings import RenderSettings
@@ -22,35 +22,6 @@ OUTPUTS = ("rgb", "alpha", "depth", "normal", "id", "features")
 SEEN = 0.05  # a pixel that stops less of the light than this has no depth, no normal and no id
 GRAY = 0.75  # of ellipsoids without colors
 _RENDERED = 2**21  # pixels rendered at once: rays and their temporaries take some 100 bytes a pixel
-
-
-class DepthKind(str, Enum):
-    """What depth measures."""
-
-    ray = "ray"  # distance along the ray, from the camera's center (orthographic: from its plane)
-    z = "z"  # along the optical axis, as depth cameras and z-buffers have it
-
-
-class Frame(str, Enum):
-    """The axes of normals."""
-
-    world = "world"
-    camera = "camera"  # x right, y down, z forward: a surface that faces the camera has z below 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Light:
-    """Lambert shading of the colors by the normals (see `voge.imaging.lighting.shade`)."""
-
-    enabled: bool = False
-    ambient: float = 0.35  # share of light from everywhere, 0 to 1
-    position: list[float] | None = None  # world space; None: at the camera
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.ambient <= 1:
-            raise ValueError(f"ambient must lie between 0 and 1, got {self.ambient}")
-        if self.position is not None and len(self.position) != 3:
-            raise ValueError(f"position must have 3 numbers, got {self.position}")
 
 
 def take_pictures(

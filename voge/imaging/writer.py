@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voge.imaging.pictures import DepthKind, Frame
 from voge.imaging.previews import FeaturePalette, id_colors, show_depth, show_ids, show_normals
+from voge.imaging.settings import DepthKind, Frame
 from voge.io import images
 from voge.io.files import atomic_file
 from voge.scene.cameras import Cameras

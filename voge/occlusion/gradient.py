@@ -17,7 +17,8 @@ from voge.geometry import rigid
 from voge.occlusion.levels import level_of
 from voge.occlusion.problem import Bodies, Target
 from voge.occlusion.settings import Settings
-from voge.optim.optimizer import Optimizer, Rate, Step, Variable
+from voge.optim.optimizer import Optimizer, Step, Variable
+from voge.optim.settings import Rate
 from voge.scene.ellipsoids import Ellipsoids
 
 

@@ -5,30 +5,13 @@ Colors are (..., C), silhouettes (...) shares of light in [0, 1]: views, or any 
 
 from __future__ import annotations
 
-from enum import Enum
-
 import torch
 from torch import Tensor
 
 from voge.optim import metrics
+from voge.optim.settings import ColorLoss, SilhouetteLoss
 
 _EPSILON = 1e-6  # of silhouettes, where a logarithm would be infinite
-
-
-class ColorLoss(str, Enum):
-    """How colors are compared."""
-
-    squared = "squared"
-    absolute = "absolute"
-    charbonnier = "charbonnier"
-
-
-class SilhouetteLoss(str, Enum):
-    """How silhouettes are compared."""
-
-    squared = "squared"
-    cross_entropy = "cross_entropy"
-    iou = "iou"
 
 
 def squared(value: Tensor, target: Tensor) -> Tensor:

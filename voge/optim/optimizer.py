@@ -15,65 +15,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 import torch
 from torch import Tensor
 
 from voge.errors import DivergedError
+from voge.optim.settings import Rate
 
 BETAS = (0.9, 0.99)  # 0.99: gradients of few views a step change from step to step; torch's 0.999 lags behind them
 # Of Kingma and Ba's section 2, epsilon-hat. As in 3DGS: gradients of a mean over pixels are small, and steps should
 # not depend on their scale.
 EPSILON = 1e-15
 CHECKED_ON_GPU = 10  # steps between looks at the device for values that are not finite: each look waits for it
-
-
-class Course(str, Enum):
-    """How a rate changes from its first to its last value."""
-
-    exponential = "exponential"
-    cosine = "cosine"
-    linear = "linear"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rate:
-    """The learning rate of a variable over the steps of a run.
-
-    Raises:
-        ValueError: a value outside its range; names the setting, the rule and the value.
-    """
-
-    value: float  # in the variable's units a step: Adam moves by about this much
-    final: float = 1.0  # at the last step, as part of `value`
-    course: Course = Course.exponential
-    start: float = 0.0  # part of the steps before which the variable stands still, 0 to 1
-    warmup: float = 0.0  # part of the steps over which the rate grows from 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "course", Course(self.course))
-        if not 0 <= self.value < math.inf:
-            raise ValueError(f"value of a rate must be at least 0 and finite, got {self.value}")
-        if not 0 < self.final <= 1:
-            raise ValueError(f"final must be above 0 and at most 1, got {self.final}")
-        if not 0 <= self.start <= 1 or not 0 <= self.warmup <= 1:
-            raise ValueError(f"start and warmup must lie between 0 and 1, got {self.start} and {self.warmup}")
-
-    def at(self, step: int, steps: int) -> float:
-        """The rate of a step, counted from 0, of so many."""
-        done = step / max(steps - 1, 1)
-        if done < self.start:
-            return 0.0
-        part = (done - self.start) / (1 - self.start) if self.start < 1 else 1.0
-        grown = min((step + 1) / (self.warmup * steps), 1.0) if self.warmup else 1.0
-        if self.course is Course.exponential:
-            factor = self.final**part
-        elif self.course is Course.cosine:
-            factor = self.final + (1 - self.final) * (1 + math.cos(math.pi * part)) / 2
-        else:
-            factor = 1 + (self.final - 1) * part
-        return self.value * grown * factor
 
 
 @dataclass(frozen=True, eq=False)

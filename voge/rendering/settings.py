@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+from voge.option import Settings, option
+
 
 class Aggregation(str, Enum):
     """How the ellipsoids that one ray meets are weighed (docs/mathematics.md, section 2)."""
@@ -25,7 +27,7 @@ class Backend(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenderSettings:
+class RenderSettings(Settings):
     """How to render. Symbols are the paper's; `None` takes the default that suits the aggregation.
 
     With `list_capacity` a render on CUDA can be captured in a CUDA graph; its pictures are NaN where it needs more.
@@ -34,31 +36,38 @@ class RenderSettings:
         ValueError: a value outside its range; names the setting, the rule and the value.
     """
 
-    aggregation: Aggregation = Aggregation.exact
-    boxes: int = 2  # nested boxes per ellipsoid in `exact`, 1 to 4
-    min_density: float | None = None  # eta: least optical depth on a ray that counts; exact 0.002, others 0.01 (A.3)
-    max_per_ray: int | None = None  # K': nearest ellipsoids kept a ray, 0 for all; paper 20 (A.3), others all
-    stop_transmittance: float = 1e-4  # `exact` ends a ray below this; a picture changes by at most as much
-    near: float = 0.0  # distance along the ray, world units: nothing nearer is seen
-    far: float = math.inf  # nothing farther is seen
-    list_capacity: int | None = (
-        None  # CUDA: memory for this many (tile, ellipsoid) entries, so that `render` never waits
+    aggregation: Aggregation = option(Aggregation.exact, "how the ellipsoids that a ray meets are weighed")
+    boxes: int = option(2, "nested boxes per ellipsoid in `exact`", at_least=1, at_most=4)
+    min_density: float | None = option(
+        None,
+        "eta: least optical depth on a ray that counts",
+        above=0,
+        below=1,
+        default_text="exact 0.002, others 0.01 (A.3)",
     )
-    backend: Backend = Backend.auto
+    max_per_ray: int | None = option(
+        None,
+        "K': nearest ellipsoids kept a ray, 0 for all",
+        at_least=0,
+        rule="must be at least 1, or 0 for no limit",
+        default_text="paper 20 (A.3), others all",
+    )
+    stop_transmittance: float = option(
+        1e-4, "`exact` ends a ray below this; a picture changes by at most as much", at_least=0, below=1
+    )
+    near: float = option(0.0, "distance along the ray, world units: nothing nearer is seen")
+    far: float = option(math.inf, "distance along the ray, world units: nothing farther is seen")
+    list_capacity: int | None = option(
+        None,
+        "CUDA: memory for this many (tile, ellipsoid) entries, so that a render never waits",
+        at_least=1,
+        rule="must be at least 1, or None to count first",
+        default_text="counted first",
+    )
+    backend: Backend = option(Backend.auto, "code that renders", flag="--backend")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "aggregation", Aggregation(self.aggregation))
-        object.__setattr__(self, "backend", Backend(self.backend))
-        if not 1 <= self.boxes <= 4:
-            raise ValueError(f"boxes must lie between 1 and 4, got {self.boxes}")
-        if self.min_density is not None and not 0 < self.min_density < 1:
-            raise ValueError(f"min_density must lie between 0 and 1, got {self.min_density}")
-        if self.max_per_ray is not None and self.max_per_ray < 0:
-            raise ValueError(f"max_per_ray must be at least 1, or 0 for no limit; got {self.max_per_ray}")
-        if self.list_capacity is not None and self.list_capacity < 1:
-            raise ValueError(f"list_capacity must be at least 1, or None to count first; got {self.list_capacity}")
-        if not 0 <= self.stop_transmittance < 1:
-            raise ValueError(f"stop_transmittance must be at least 0 and below 1, got {self.stop_transmittance}")
+        super().__post_init__()
         if not 0 <= self.near < self.far:
             raise ValueError(f"near and far must satisfy 0 <= near < far, got near={self.near}, far={self.far}")
 

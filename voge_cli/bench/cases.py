@@ -10,12 +10,13 @@ from pathlib import Path
 
 from voge.bench import scenes
 from voge.bench.scenes import Scene
+from voge.convert.files import load_model
 from voge.errors import DataError
+from voge.io.settings import parse_size
 from voge.scene.ellipsoids import Ellipsoids
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
-from voge_cli.models import load_model
-from voge_cli.schemas import BenchConfig, parse_size
+from voge_cli.schemas import BenchConfig
 
 _SHAPE = re.compile(r"^(?P<name>.+)@(?P<size>\d+(?:x\d+)?)(?:x(?P<channels>\d+))?$")
 _CUBE = re.compile(r"^cube(?::(?P<intervals>\d+))?$")
@@ -99,7 +100,7 @@ class Maker:
         conversion = self._config.convert
         if case.number is not None:
             conversion = replace(conversion, count=case.number)
-        made = load_model(case.file, conversion, self._console, strict=case.number is not None)
+        made = self._console.told(load_model(case.file, conversion, strict=case.number is not None)).ellipsoids
         try:
             return scenes.framed(made)
         except ValueError as error:

@@ -159,7 +159,7 @@ def _start(
     console: Console,
 ) -> Start:
     """The set to begin with; `known` are the middle and the radius of the object, where they are."""
-    from voge_cli.models import load_model
+    from voge.convert.files import load_model
 
     start = config.start
     if start.kind in (StartKind.sphere, StartKind.box):
@@ -186,7 +186,7 @@ def _start(
         if not isinstance(geometry, Mesh):
             raise DataError(path, "has points but no faces", "use start.kind=points")
         faces = torch.from_numpy(geometry.faces)
-    made = load_model(path, start.convert, console)
+    made = console.told(load_model(path, start.convert)).ellipsoids
     if faces is not None and len(made) != int(faces.max()) + 1:
         faces = None  # another method or count than one ellipsoid a vertex
     console.note(f"start: {len(made)} ellipsoids of {path}")

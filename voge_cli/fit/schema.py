@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 
+from voge.convert.settings import Conversion
 from voge.fitting.settings import FitSettings
 from voge.fitting.targets import Sweep
-from voge_cli.schemas import CamerasConfig, Conversion, Video
+from voge.io.settings import CameraFile, Video
 
 
 class StartKind(str, Enum):
@@ -65,7 +66,7 @@ class FitConfig(FitSettings):
     """voge fit."""
 
     mesh: str | None
-    cameras: CamerasConfig = field(default_factory=CamerasConfig)
+    cameras: CameraFile = field(default_factory=CameraFile)
     images: str | None
     masks: str | None
     use_masks: bool

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from voge.convert.files import load_model as load_object
 from voge.errors import DataError, ExtractorError
+from voge.imaging.settings import IMAGE_SUFFIXES
 from voge.io.cameras import load_cameras
 from voge.io.files import atomic_folder
-from voge.io.images import IMAGE_SUFFIXES, contact_sheet, cover, read_bytes, read_picture, write_png
+from voge.io.images import contact_sheet, cover, read_bytes, read_picture, write_png
 from voge.pose import matching
 from voge.pose.data.crops import Framing, find_framing
 from voge.pose.data.datasets import DataSet, Item, open_data
@@ -29,8 +31,6 @@ from voge.scene.ellipsoids import Ellipsoids
 from voge_cli import outputs
 from voge_cli.devices import choose_device
 from voge_cli.errors import UsageError
-from voge_cli.models import load_model as load_object
-from voge_cli.schemas import Conversion
 
 if TYPE_CHECKING:
     from voge_cli.config import Loaded
@@ -148,7 +148,7 @@ def _match_anchor(path: Path, looks: _Looks, console: Console) -> tuple[str, dic
     if not gallery:
         raise UsageError("give a gallery after the anchor: pictures, or a folder of them")
     image = read_bytes(view.image)
-    ellipsoids = load_object(model, Conversion(), console).to(torch.float32)
+    ellipsoids = console.told(load_object(model)).ellipsoids.to(torch.float32)
     try:
         frame, framing = instance_frame(image, ellipsoids, view.K, view.viewmat)
     except ValueError as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from voge.convert.settings import Conversion
+from voge.io.settings import CameraFile, Video
 from voge.occlusion.settings import Gradient, Method, Refine, Search, Settings, Weights
 from voge.rendering.settings import RenderSettings
-from voge_cli.schemas import CamerasConfig, Conversion, Video
 
 
 class Loss(str, Enum):
@@ -18,7 +19,7 @@ class Loss(str, Enum):
     features = "features"
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SolveConfig:
     """See `voge.occlusion.Settings`."""
 
@@ -30,7 +31,7 @@ class SolveConfig:
     gradient: Gradient = field(default_factory=Gradient)
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OcclusionConfig:
     """voge occlusion."""
 
@@ -46,7 +47,7 @@ class OcclusionConfig:
     device: str
     deterministic: bool
     seed: int = 0
-    cameras: CamerasConfig = field(default_factory=CamerasConfig)
+    cameras: CameraFile = field(default_factory=CameraFile)
     solve: SolveConfig = field(default_factory=SolveConfig)
     settings: RenderSettings = field(default_factory=RenderSettings)
     convert: Conversion = field(default_factory=Conversion)

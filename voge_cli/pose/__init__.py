@@ -12,6 +12,7 @@ from voge_cli.errors import ExitCode, UsageError
 from voge_cli.options import Compute, Randomness, Report, Writing, numbers, option_groups, perform
 
 app = typer.Typer(
+    add_completion=False,
     name="pose",
     help="Poses of objects by neural features: train, estimate, and the data for it.",
     no_args_is_help=True,

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voge.convert.files import load_model as load_object
 from voge.errors import DataError, ExtractorError
 from voge.io.cameras import View, Views, load_cameras, save_cameras
 from voge.io.cameras.bop import MILLIMETERS
@@ -34,7 +35,6 @@ from voge.scene.ellipsoids import Ellipsoids
 from voge_cli import outputs
 from voge_cli.devices import Chosen, choose_device
 from voge_cli.errors import UsageError
-from voge_cli.models import load_model as load_object
 from voge_cli.pose.estimate import COMMAND, load_trained
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _instances(config: PoseEstimateConfig, chosen: Chosen, console: Console) -> 
     if (view.width, view.height) != (image.shape[1], image.shape[0]):
         sizes = f"{view.width}x{view.height}, {path} is {image.shape[1]}x{image.shape[0]}"
         raise DataError(config.pose, f"its camera is {sizes}", "give the camera of the picture")
-    ellipsoids = load_object(model, config.convert, console)
+    ellipsoids = console.told(load_object(model, config.convert)).ellipsoids
     try:
         frame, framing = instance_frame(image, ellipsoids, view.K, view.viewmat)
         placed = ellipsoids.to(torch.float32).to(chosen.device)

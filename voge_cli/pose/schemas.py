@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from voge.convert import MeshMethod
+from voge.convert.settings import Conversion, MeshMethod
+from voge.io.settings import Units, Video
 from voge.pose.data.views import Augmentation
 from voge.pose.estimation.ablation import Block
 from voge.pose.estimation.refinement import Free, Method
 from voge.pose.network.bank import Contrast
 from voge.pose.network.model import Shape
 from voge.rendering.settings import RenderSettings
-from voge_cli.schemas import Conversion, Units, Video
 
 if TYPE_CHECKING:
     from voge.pose.estimation.estimator import Estimation
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from voge.pose.synthetic.benchmark import Synthesis
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SynthConfig:
     """voge pose synth."""
 
@@ -58,7 +58,7 @@ class SynthConfig:
         return Synthesis(**_shared(self, Synthesis))
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckDataConfig:
     """voge pose check-data."""
 
@@ -67,7 +67,7 @@ class CheckDataConfig:
     decode: bool
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PoseTrainConfig:
     """voge pose train."""
 
@@ -114,7 +114,7 @@ class PoseTrainConfig:
         return Training(**_shared(self, Training))
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RefinementConfig:
     """Of voge pose estimate."""
 
@@ -125,7 +125,7 @@ class RefinementConfig:
     block: Block = Block.none
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PoseEstimateConfig:
     """voge pose estimate."""
 
@@ -185,7 +185,7 @@ class PoseEstimateConfig:
         return Estimation(**{**_shared(self, Estimation), "refinement": Refinement(**values)})
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MatchConfig:
     """voge match."""
 

@@ -113,11 +113,11 @@ def run_texture(
     loaded: Loaded[TextureConfig], console: Console, *, overwrite: bool = False
 ) -> tuple[Path, dict[str, Any]]:
     """Load, extract, write; returns the folder and what is in it."""
+    from voge.convert.files import load_model
     from voge.io.ellipsoids import save_ellipsoids
     from voge.io.files import atomic_folder
     from voge_cli import outputs
     from voge_cli.devices import choose_device
-    from voge_cli.models import load_model
     from voge_cli.texture.album import TextureAlbum, check_video
     from voge_cli.texture.inputs import check_seen, load_taken
 
@@ -130,7 +130,7 @@ def run_texture(
     outputs.check_folder(folder, overwrite)
     mesh = _mesh_to_bake(model, config) if config.bake.enabled else None
     console.note(str(chosen))
-    bare = load_model(model, config.convert, console).to(chosen.device)
+    bare = console.told(load_model(model, config.convert)).ellipsoids.to(chosen.device)
     covered = check_seen(taken, bare, config.settings, console)
     bare = _refined(bare, model, covered, config, console).to(chosen.device)
     extracted = _extract(bare, taken, config, console)
@@ -152,8 +152,8 @@ def run_texture(
 
 def _refined(bare: Ellipsoids, model: Path, covered: float, config: TextureConfig, console: Console) -> Ellipsoids:
     """A coarse mesh with more ellipsoids, as many as the images have detail for."""
+    from voge.convert.files import load_model
     from voge.io.ellipsoids import holds_ellipsoids
-    from voge_cli.models import load_model
     from voge_cli.texture.config import MOST
 
     if config.refine is None or config.convert.count is not None or holds_ellipsoids(model):
@@ -164,8 +164,7 @@ def _refined(bare: Ellipsoids, model: Path, covered: float, config: TextureConfi
     console.note(
         f"{model}: refined from {len(bare)} to {count} ellipsoids for the detail of the image (refine=null: not)"
     )
-    quiet = replace(console, verbosity=-1)  # the file's notes were told
-    return load_model(model, replace(config.convert, count=count), quiet)
+    return load_model(model, replace(config.convert, count=count)).ellipsoids
 
 
 def _extract(bare: Ellipsoids, taken: list[Taken], config: TextureConfig, console: Console) -> Extracted:
@@ -199,7 +198,8 @@ def _in_space(image: torch.Tensor, config: TextureConfig) -> torch.Tensor:
     """Colors as stored, or in linear light."""
     import torch
 
-    from voge.imaging.color import ColorSpace, srgb_to_linear
+    from voge.imaging.color import srgb_to_linear
+    from voge.imaging.settings import ColorSpace
 
     if config.color_space is ColorSpace.srgb:
         return image
@@ -212,8 +212,9 @@ def _textured(
     """The ellipsoids with their attributes, and what there is to tell of them."""
     import torch
 
-    from voge.imaging.color import ColorSpace, linear_to_srgb, srgb_to_linear
+    from voge.imaging.color import linear_to_srgb, srgb_to_linear
     from voge.imaging.pictures import GRAY
+    from voge.imaging.settings import ColorSpace
     from voge.texture import filled
     from voge.texture.unseen import Fill
 

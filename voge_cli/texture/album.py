@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voge.imaging.color import ColorSpace, linear_to_srgb, srgb_to_linear
+from voge.imaging.color import linear_to_srgb, srgb_to_linear
 from voge.imaging.pictures import take_pictures
 from voge.imaging.placement import bounding_box
 from voge.imaging.previews import FeaturePalette, show_share
+from voge.imaging.settings import ColorSpace
 from voge.io import images
 from voge.scene.cameras import Cameras
 from voge.scene.ellipsoids import Ellipsoids

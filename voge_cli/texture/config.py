@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
-from voge.imaging.color import ColorSpace
+from voge.convert.settings import Conversion
+from voge.imaging.settings import ColorSpace, Up
+from voge.io.settings import MAX_SIDE, CameraFile, Video
 from voge.rendering.settings import RenderSettings
 from voge.texture import Solving
 from voge.texture.unseen import Fill
-from voge_cli.schemas import MAX_SIDE, CamerasConfig, Conversion, Up, Video
 
 MOST = 50_000  # ellipsoids that a mesh is refined to by itself: more takes its time, and is a matter of --count
 _TURN = re.compile(r"(azim|elev)([+-]\d+(?:\.\d+)?)")
@@ -23,7 +24,7 @@ class MeshFile(str, Enum):
     glb = "glb"
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BakeConfig:
     """The mesh with the colors."""
 
@@ -39,7 +40,7 @@ class BakeConfig:
             raise ValueError("files must have at least one of obj, glb; got []")
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TextureConfig:
     """voge texture."""
 
@@ -63,7 +64,7 @@ class TextureConfig:
     device: str
     solving: Solving = field(default_factory=Solving)
     bake: BakeConfig = field(default_factory=BakeConfig)
-    cameras: CamerasConfig = field(default_factory=CamerasConfig)
+    cameras: CameraFile = field(default_factory=CameraFile)
     settings: RenderSettings = field(default_factory=RenderSettings)
     convert: Conversion = field(default_factory=Conversion)
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from voge.geometry.rigid import cross_matrix, rotation
-from voge.optim.optimizer import Optimizer, Rate, Variable
+from voge.optim.optimizer import Optimizer, Variable
+from voge.optim.settings import Rate
 from voge.pose.estimation.ablation import Block, render_blocked
 from voge.pose.estimation.energy import Target, mixture, residual, score
 from voge.rendering.renderer import render

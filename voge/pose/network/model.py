@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voge.convert import COVERAGE, MeshMethod, from_mesh
+from voge.convert import from_mesh
+from voge.convert.settings import COVERAGE, MeshMethod
 from voge.errors import DataError
 from voge.io.files import atomic_file
 from voge.meshes.mesh import Mesh, build_mesh

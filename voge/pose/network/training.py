@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, normalize
 
-from voge.convert import MeshMethod
+from voge.convert.settings import MeshMethod
 from voge.errors import DataError, DivergedError
 from voge.optim.optimizer import CHECKED_ON_GPU, Step
 from voge.pose.data.crops import Framing, find_framing
