@@ -13,7 +13,6 @@ from voge.geometry.similarity import similarity
 from voge.imaging import pictures
 from voge.imaging.color import linear_to_srgb, srgb_to_linear
 from voge.imaging.pictures import SEEN, take_pictures
-from voge.imaging.placement import bounding_box
 from voge.imaging.previews import FeaturePalette, id_colors, show_ids
 from voge.imaging.settings import ColorSpace, DepthKind, Frame
 from voge.imaging.writer import RenderWriter
@@ -22,6 +21,7 @@ from voge.rendering import identity
 from voge.rendering.identity import NOBODY, bands, strongest
 from voge.rendering.settings import RenderSettings
 from voge.scene import harmonics
+from voge.scene.extent import bounding_box
 from voge.scene.objects import assemble
 from voge.scene.viewpoints import orbit_camera, resized
 

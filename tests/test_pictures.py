@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from voge import Cameras, Ellipsoids, intrinsics, orbit
+from voge.convert.placement import normalize, turn_upright
 from voge.imaging.lighting import shade
 from voge.imaging.pictures import GRAY, SEEN, take_pictures
-from voge.imaging.placement import bounding_box, camera_distance, normalize, turn_upright
 from voge.imaging.previews import show_depth, show_normals
 from voge.imaging.settings import Light
+from voge.scene.extent import bounding_box, camera_distance
 
 
 def disc(**changes):

@@ -11,7 +11,7 @@ import trimesh
 import voge
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
-from voge.imaging.placement import normalize
+from voge.convert.placement import normalize
 from voge.texture.bake import bake, padded, rasterize
 
 

@@ -99,7 +99,7 @@ def _convert_teapot(folder: Path, resolution: int | None, console: Console) -> d
     import trimesh
 
     from voge.assets.teapot import teapot
-    from voge.imaging.settings import Up
+    from voge.scene.settings import Up
     from voge_cli.commands.convert import ConvertConfig, work
 
     assert resolution is not None

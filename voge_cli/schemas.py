@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from voge.convert.settings import Conversion
-from voge.imaging.settings import ColorSpace, DepthKind, Frame, Light, Output, Up, parse_background
+from voge.imaging.settings import ColorSpace, DepthKind, Frame, Light, Output, parse_background
 from voge.io.settings import CameraFile, Convention, Direction, FeatureFile, Units, Video, parse_size
 from voge.rendering.settings import Aggregation, Backend, RenderSettings
+from voge.scene.settings import Up
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from voge.imaging.pictures import take_pictures
-from voge.imaging.placement import bounding_box, camera_distance
 from voge.imaging.settings import Light, parse_background
 from voge.io import images
 from voge.io.settings import parse_size
 from voge.scene.cameras import Cameras
+from voge.scene.extent import bounding_box, camera_distance
 from voge.scene.objects import Scene
 from voge.scene.viewpoints import orbit_camera, resized
 from voge_cli.schemas import RenderConfig

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import torch
 
-from voge.imaging.placement import bounding_box
 from voge.scene.cameras import Cameras, intrinsics, orbit
 from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.extent import bounding_box
 
 AZIMUTH, ELEVATION = 30.0, 20.0  # degrees, of the first view; further ones are spread around
 

@@ -1,4 +1,5 @@
 from . import converters as converters
+from . import placement as placement
 from . import primitives as primitives
 from .converters import from_mesh as from_mesh
 from .converters import from_points as from_points

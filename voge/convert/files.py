@@ -12,17 +12,18 @@ from typing import Any, TypeVar
 import torch
 
 from voge import option
+from voge.convert import placement
 from voge.convert.converters import from_mesh, from_points
 from voge.convert.settings import Conversion, ConvertSettings, Method
 from voge.errors import DataError, SettingsError
-from voge.imaging import placement
-from voge.imaging.settings import Up
 from voge.io.ellipsoids import check_values, holds_ellipsoids, load_ellipsoids
 from voge.io.meshes import load_geometry
 from voge.meshes.mesh import Mesh, Points
 from voge.meshes.resample import resample
 from voge.meshes.textures import corner_colors
+from voge.scene import extent
 from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.settings import Up
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ def convert_file(path: str | Path, settings: ConvertSettings | None = None) -> C
     if settings.normalize:
         placed = placement.normalize(placed)
     notes = loaded.notes
-    if (lost := placement.rounding(placed)) > _ROUNDED:
+    if (lost := extent.rounding(placed)) > _ROUNDED:
         notes += (
             f"warning: so far from the origin float32 moves the ellipsoids by up to {lost:.2g} of their width; "
             "add --normalize, which is recorded and can be undone",
@@ -92,7 +93,7 @@ def load_model(
         path: ellipsoids, a mesh or points.
         conversion: how a mesh or points are converted.
         strict: a setting that the method does not use is an error.
-        crop: a box in the file's coordinates; what lies outside is left out (see `voge.imaging.placement.crop`).
+        crop: a box in the file's coordinates; what lies outside is left out (see `voge.convert.placement.crop`).
         unit: a mesh or points are moved to the origin and scaled to size 1 before they become float32.
 
     Raises:
@@ -126,7 +127,7 @@ def load_model(
 
 def summary(ellipsoids: Ellipsoids) -> dict[str, Any]:
     """Plain numbers and strings of a set: count, place and size, spread of its attributes, metadata."""
-    box = placement.bounding_box(ellipsoids)
+    box = extent.bounding_box(ellipsoids)
     ratio = ellipsoids.scales.amin(1) / ellipsoids.scales.amax(1)
     return {
         "count": len(ellipsoids),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from voge.imaging.settings import Up
 from voge.io.settings import Units
 from voge.option import Settings, option
+from voge.scene.settings import Up
 
 
 class MeshMethod(str, Enum):

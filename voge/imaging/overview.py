@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from voge.imaging.placement import bounding_box
 from voge.rendering.settings import RenderSettings
 from voge.scene.cameras import CameraModel, Cameras, intrinsics, orbit
 from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.extent import bounding_box
 
 if TYPE_CHECKING:
     from voge.io.cameras import View

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from voge.imaging.placement import bounding_box
 from voge.scene.cameras import CameraModel, Cameras
 from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.extent import bounding_box
 
 if TYPE_CHECKING:
     from voge.io.cameras import View

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from voge.io.settings import IMAGE_SUFFIXES
 from voge.option import Settings, option
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # of pictures that are read
 
 
 class Output(str, Enum):
@@ -41,13 +40,6 @@ class Frame(str, Enum):
 
     world = "world"
     camera = "camera"  # x right, y down, z forward: a surface that faces the camera has z below 0
-
-
-class Up(str, Enum):
-    """The upright axis of a world."""
-
-    y = "y"
-    z = "z"
 
 
 @dataclass(frozen=True, kw_only=True)

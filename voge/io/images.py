@@ -20,7 +20,6 @@ from voge.io.files import atomic_file
 
 DEPTH_STEPS = 2**16 - 1  # 16-bit depth: 0 is nothing seen, the rest are steps of `depth_scale`
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webp")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # that are read
 
 
 def to_bytes(picture: ArrayLike) -> NDArray[np.uint8]:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voge.errors import DataError
-from voge.imaging.settings import IMAGE_SUFFIXES
 from voge.io.files import check_not_empty
+from voge.io.settings import IMAGE_SUFFIXES
 
 MAP_SUFFIXES = (".npz", ".safetensors")
 

@@ -7,6 +7,7 @@ from enum import Enum
 
 from voge.option import Settings, option
 
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # of pictures that are read
 MAX_SIDE = 16384  # pixels of a picture that is made
 
 

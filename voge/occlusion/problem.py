@@ -12,9 +12,9 @@ from torch import Tensor
 
 from voge import checks
 from voge.geometry import rigid
-from voge.imaging.placement import bounding_box
 from voge.scene.cameras import CameraModel, Cameras
 from voge.scene.ellipsoids import Ellipsoids, cat
+from voge.scene.extent import bounding_box
 from voge.scene.objects import place
 
 Triple = tuple[bool, bool, bool]

@@ -210,6 +210,11 @@ def intrinsics(width: int, height: int, *, focal: float | None = None, fov: floa
     return torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
 
 
+def intrinsic_matrix(fx: float, fy: float, cx: float, cy: float, skew: float = 0.0) -> Tensor:
+    """K (3, 3), float64, of focal lengths, a principal point and a skew in pixels."""
+    return torch.tensor([[fx, skew, cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float64)
+
+
 def look_at(eye: Tensor, at: Tensor, up: Tensor) -> Tensor:
     """Viewmats (..., 4, 4) of cameras at `eye` that look at `at` with `up` upwards in the image.
 

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voge.convert.placement import MOVED
 from voge.errors import DataError
-from voge.imaging.placement import MOVED
 from voge.rendering.renderer import trace
 from voge.rendering.settings import RenderSettings
 from voge.scene.cameras import Rays

@@ -16,7 +16,6 @@ from torch import Tensor
 from voge.fitting.evaluate import ViewScore, score, summary
 from voge.fitting.fitter import Fitted, Fitting
 from voge.imaging.pictures import take_pictures
-from voge.imaging.placement import bounding_box, camera_distance
 from voge.io import images
 from voge.io.ellipsoids import save_ellipsoids
 from voge.optim import metrics
@@ -24,6 +23,7 @@ from voge.optim.optimizer import Step
 from voge.scene.cameras import CameraModel, Cameras
 from voge.scene.capture import Capture
 from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.extent import bounding_box, camera_distance
 from voge.scene.viewpoints import orbit_camera, resized, upright_axis
 from voge_cli import report
 from voge_cli.config import Loaded

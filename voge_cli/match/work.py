@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from voge.convert.files import load_model as load_object
 from voge.errors import DataError, ExtractorError
-from voge.imaging.settings import IMAGE_SUFFIXES
 from voge.io.cameras import load_cameras
 from voge.io.files import atomic_folder
 from voge.io.images import contact_sheet, cover, read_bytes, read_picture, write_png
+from voge.io.settings import IMAGE_SUFFIXES
 from voge.pose import matching
 from voge.pose.data.crops import Framing, find_framing
 from voge.pose.data.datasets import DataSet, Item, open_data

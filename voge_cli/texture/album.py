@@ -17,12 +17,12 @@ from torch import Tensor
 
 from voge.imaging.color import linear_to_srgb, srgb_to_linear
 from voge.imaging.pictures import take_pictures
-from voge.imaging.placement import bounding_box
 from voge.imaging.previews import FeaturePalette, show_share
 from voge.imaging.settings import ColorSpace
 from voge.io import images
 from voge.scene.cameras import Cameras
 from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.extent import bounding_box
 from voge.scene.viewpoints import resized, turned, upright_axis
 from voge.texture import Extracted, shrunk, silhouette_weight
 from voge_cli import report

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from voge.convert.settings import Conversion
-from voge.imaging.settings import ColorSpace, Up
+from voge.imaging.settings import ColorSpace
 from voge.io.settings import MAX_SIDE, CameraFile, Video
 from voge.rendering.settings import RenderSettings
+from voge.scene.settings import Up
 from voge.texture import Solving
 from voge.texture.unseen import Fill
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from voge.errors import DataError
-from voge.imaging.placement import bounding_box
 from voge.imaging.scale_check import sanity
 from voge.io.cameras import View, Views
 from voge.io.cameras.views import unique_names
@@ -19,6 +18,7 @@ from voge.rendering.renderer import render
 from voge.rendering.settings import RenderSettings
 from voge.scene.cameras import Cameras
 from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.extent import bounding_box
 from voge.scene.viewpoints import resized
 from voge.texture import shrunk
 from voge_cli.console import Console

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from voge.errors import DataError
 from voge.io.cameras import bop, colmap, matrices, pose, pytorch3d, transforms
-from voge.io.cameras.detect import detect
+from voge.io.cameras.detection import detect
 from voge.io.cameras.options import CONVENTIONS as CONVENTIONS
 from voge.io.cameras.options import DIRECTIONS as DIRECTIONS
 from voge.io.cameras.options import Options

@@ -17,10 +17,10 @@ from voge.errors import DataError
 from voge.geometry.rotations import matrices_to_quats, quats_to_matrices
 from voge.io.cameras import colmap_binary
 from voge.io.cameras.colmap_models import MODELS, Camera, Image, model_of
-from voge.io.cameras.fields import MAX_SIDE, Fields, intrinsic_matrix
+from voge.io.cameras.fields import MAX_SIDE, Fields
 from voge.io.cameras.options import Options
 from voge.io.cameras.views import View, Views, unique_names
-from voge.scene.cameras import CameraModel
+from voge.scene.cameras import CameraModel, intrinsic_matrix
 
 FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0", "0")  # where a model lies in a data set
 

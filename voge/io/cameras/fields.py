@@ -221,11 +221,6 @@ def image_size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def intrinsic_matrix(fx: float, fy: float, cx: float, cy: float, skew: float = 0.0) -> Tensor:
-    """(3, 3) float64."""
-    return torch.tensor([[fx, skew, cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float64)
-
-
 def _scalar(value: Any) -> Any:
     """Numbers and texts of an npz as Python's own."""
     return value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from voge.errors import DataError
-from voge.io.cameras.fields import Fields, intrinsic_matrix, read_json
+from voge.io.cameras.fields import Fields, read_json
 from voge.io.cameras.options import CONVENTIONS, Options
 from voge.io.cameras.transforms import FLIP, relative
 from voge.io.cameras.views import View, Views, unique_names
-from voge.scene.cameras import orbit
+from voge.scene.cameras import intrinsic_matrix, orbit
 
 TOP = ("model", "camera", "pose", "image", "mask", "units", "name")
 CAMERA = ("width", "height", "fx", "fy", "cx", "cy", "skew", "model", "distortion")

@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from voge.errors import DataError
-from voge.io.cameras.fields import MAX_SIDE, Fields, intrinsic_matrix, read_arrays, read_json
+from voge.io.cameras.fields import MAX_SIDE, Fields, read_arrays, read_json
 from voge.io.cameras.lists import names_and_files, text_list
 from voge.io.cameras.options import Options
 from voge.io.cameras.views import View, Views
-from voge.scene.cameras import CameraModel
+from voge.scene.cameras import CameraModel, intrinsic_matrix
 
 KEYS = ("R", "T", "focal_length", "principal_point", "image_size", "in_ndc", "names", "images", "masks", "units")
 FLIP = np.diag([-1.0, -1.0, 1.0])

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from voge.errors import DataError
-from voge.io.cameras.fields import Fields, image_size, intrinsic_matrix, read_json
+from voge.io.cameras.fields import Fields, image_size, read_json
 from voge.io.cameras.options import Options
 from voge.io.cameras.views import View, Views, unique_names
-from voge.scene.cameras import CameraModel
+from voge.scene.cameras import CameraModel, intrinsic_matrix
 
 FLIP = torch.diag(torch.tensor([1.0, -1, -1, 1], dtype=torch.float64))  # OpenGL to OpenCV axes and back
 PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "FULL_OPENCV")

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voge.io.cameras.fields import intrinsic_matrix
 from voge.pose.data.records import Annotation
+from voge.scene.cameras import intrinsic_matrix
 
 STRIDE = 32  # sides are multiples: what five halvings of a network divide
 FOCAL, DISTANCE = 3000.0, 5.0  # PASCAL3D+'s focal length; at this distance a model of size 1 spans 600 pixels

@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voge.io.cameras.fields import intrinsic_matrix
 from voge.io.images import read_bytes
 from voge.pose.data.crops import Crop, Framing, crop_annotated, cut
 from voge.pose.data.datasets import Item
 from voge.pose.data.records import Annotation
-from voge.scene.cameras import Cameras
+from voge.scene.cameras import Cameras, intrinsic_matrix
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, pixels
 

@@ -15,9 +15,9 @@ import numpy as np
 from torch import Tensor
 
 from voge.errors import DataError
-from voge.io.cameras.fields import intrinsic_matrix
 from voge.io.cameras.pose import pascal3d
 from voge.io.files import atomic_file, check_not_empty
+from voge.scene.cameras import intrinsic_matrix
 
 VIEWPORT = 3000.0  # pixels a unit of focal length, where a record has none
 

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from voge.imaging.overview import Line, axes_lines, draw_lines
-from voge.imaging.placement import bounding_box
 from voge.io.images import to_bytes
 from voge.rendering.renderer import render
 from voge.rendering.settings import RenderSettings
 from voge.scene.cameras import Cameras
 from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.extent import bounding_box
 
 TINT = np.array([40, 200, 120])  # of the object
 OUTLINE = np.array([255, 240, 60])
