@@ -29,7 +29,7 @@ def test_the_view_that_was_asked_for_is_found(delta):
     anchors = matching.sample_anchors(seen, maps[:3], cells[slice(3)])
     scores = matching.match_scores(seen, anchors, delta, maps)
     assert scores.argmax(1).tolist() == [int(delta / 15) + i for i in range(3)]
-    wanted = matching.turned(anchors.cameras.viewmats, delta)[:, :3, :3]
+    wanted = anchors.turned(delta).viewmats[:, :3, :3]
     figures = matching.match_figures(scores, delta, wanted, cells.viewmats[:, :3, :3])
     assert figures.median < 0.1
     assert figures.best_possible < 0.1
@@ -37,8 +37,9 @@ def test_the_view_that_was_asked_for_is_found(delta):
 
 
 def test_turning_moves_the_camera_in_azimuth_alone():
-    moved = matching.turned(viewmats((30.0, 20.0, 5.0)), 45.0)
-    assert float(degrees(moved, viewmats((75.0, 20.0, 5.0)))) < 1e-3
+    seen, cells, maps = gallery(block(), [30.0])
+    moved = matching.sample_anchors(seen, maps, cells).turned(45.0).viewmats
+    assert float(degrees(moved, viewmats((75.0, 20.0, 0.0)))) < 1e-3
 
 
 def test_what_the_anchor_did_not_show_has_no_features():

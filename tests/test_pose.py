@@ -15,6 +15,7 @@ from program import picture, refuse, run
 
 import voge
 from voge.errors import ExtractorError
+from voge.geometry.rigid import rotation_error
 from voge.pose.data.angles import to_viewmat
 from voge.pose.data.crops import Framing, crop_annotated
 from voge.pose.data.reading import CategoryBatches, Reader
@@ -22,7 +23,6 @@ from voge.pose.data.records import Annotation
 from voge.pose.data.views import Augmentation, crop_cameras, make_views, part_of, variation
 from voge.pose.estimation import ablation, coarse, energy, refinement
 from voge.pose.estimation.estimator import Estimation, Estimator
-from voge.pose.estimation.metrics import rotation_error
 from voge.pose.network.bank import Bank, Contrast
 from voge.pose.network.features import STRIDE, fixed, trainable
 from voge.pose.network.model import Category, load_model, mean_cuboid, shape_ellipsoids
@@ -69,7 +69,7 @@ def scene(*angles, noise=0.0):
 
 
 def degrees(first, second):
-    return torch.rad2deg(rotation_error(first[..., :3, :3].double(), second[..., :3, :3].double()))
+    return rotation_error(first[..., :3, :3].double(), second[..., :3, :3].double())
 
 
 # ---- Features --------------------------------------------------------------------------------

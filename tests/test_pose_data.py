@@ -13,7 +13,7 @@ import torch
 from program import refuse, run
 
 from voge.errors import DataError
-from voge.geometry.rigid import rotation
+from voge.geometry.rigid import rotation, rotation_error
 from voge.pose.data.angles import from_rotation, to_viewmat, towards
 from voge.pose.data.crops import crop_annotated, find_framing
 from voge.pose.data.datasets import Layout, open_data
@@ -76,7 +76,8 @@ def test_rotation_error_is_the_angle_between_even_when_tiny_or_half_a_turn():
     axis = torch.nn.functional.normalize(torch.tensor([1.0, 2, -1], dtype=torch.float64), dim=0)
     first = rotation(torch.tensor([0.3, -1.0, 0.2], dtype=torch.float64))
     for angle in (0.0, 1e-7, 0.5, 3.0, math.pi):
-        assert float(metrics.rotation_error(first, first @ rotation(angle * axis))) == pytest.approx(angle, abs=1e-9)
+        error = float(rotation_error(first, first @ rotation(angle * axis)))
+        assert error == pytest.approx(math.degrees(angle), abs=1e-7)
 
 
 def test_figures_are_the_fields_three_per_category_and_their_mean():

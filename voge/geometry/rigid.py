@@ -63,7 +63,16 @@ def turn_of(poses: Tensor) -> Tensor:
 
 
 def angle_between(first: Tensor, second: Tensor) -> Tensor:
-    """The angle (...) in degrees between the rotations of two similarities (..., 4, 4)."""
-    # The chord keeps small angles, which the trace's arc cosine loses: |A - B| = 2 sqrt(2) sin(angle / 2).
-    chord = (turn_of(first) - turn_of(second)).square().sum((-2, -1)).sqrt() / 8**0.5
-    return torch.rad2deg(2 * torch.asin(chord.clamp(max=1)))
+    """The angle (...) in degrees, 0 to 180, between the rotations of two similarities (..., 4, 4)."""
+    return rotation_error(turn_of(first), turn_of(second))
+
+
+def rotation_error(first: Tensor, second: Tensor) -> Tensor:
+    """The angle (...) in degrees, 0 to 180, between two rotations (..., 3, 3): |log(A^T B)|_F / sqrt 2."""
+    # The arc tangent is exact for small angles and for half turns, where the arc cosine of the trace loses half of
+    # the digits.
+    between = first.mT @ second
+    skew = between - between.mT
+    sine = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], -1).norm(dim=-1) / 2
+    cosine = (between.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
+    return torch.rad2deg(torch.atan2(sine, cosine))

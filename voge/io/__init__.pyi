@@ -1,3 +1,4 @@
+from . import bop as bop
 from . import cameras as cameras
 from . import captures as captures
 from . import ellipsoids as ellipsoids

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from voge.geometry.rigid import rotation
-from voge.pose.estimation.metrics import rotation_error
+from voge.geometry.rigid import rotation_error
 from voge.rendering.pixel_filter import sample_views
 from voge.rendering.renderer import render, trace
 from voge.rendering.settings import RenderSettings
 from voge.scene.cameras import Cameras
 from voge.scene.ellipsoids import Ellipsoids
+from voge.scene.viewpoints import turned
 
 SEEN = 0.05  # of the largest weight: ellipsoids that the anchor shows less of have no features
 LEAST = 0.5  # alpha of seen ellipsoids that makes a cell count
@@ -32,6 +32,11 @@ class Anchors:
     features: Tensor  # (A, N, C), 0 where not seen
     seen: Tensor  # (A, N) bool
     cameras: Cameras  # A, in cells
+
+    def turned(self, delta: float) -> Cameras:
+        """The cameras after a turn of `delta` degrees in azimuth about the object, whose z is up."""
+        views = [turned(self.cameras[i], (0.0, 0.0, 0.0), delta, 0.0, up="z") for i in range(len(self.features))]
+        return replace(self.cameras, viewmats=torch.cat([view.viewmats for view in views]))
 
 
 @torch.no_grad()
@@ -49,14 +54,6 @@ def sample_anchors(
     sums, weights = sample_views(trace(ellipsoids, cameras, settings), maps)
     seen = weights > SEEN * weights.amax(1, keepdim=True)
     return Anchors(sums / weights.clamp_min(1e-9)[..., None] * seen[..., None], seen, cameras)
-
-
-def turned(viewmats: Tensor, delta: float) -> Tensor:
-    """Poses (A, 4, 4) whose camera stands `delta` degrees further in azimuth (z is up), the rest as it is."""
-    back = rotation(viewmats.new_tensor([0.0, 0.0, -torch.pi * delta / 180]))
-    moved = viewmats.clone()
-    moved[:, :3, :3] = viewmats[:, :3, :3] @ back
-    return moved
 
 
 @torch.no_grad()
@@ -77,14 +74,15 @@ def match_scores(
     """
     middle = gallery.flatten(0, 2).mean(0)
     found = torch.nn.functional.normalize(gallery - middle, dim=-1).flatten(1, 2)  # (G, P, C)
+    cameras = anchors.turned(delta)
     scores = []
     for number in range(len(anchors.features)):
         seen = anchors.seen[number]
         # What was not seen stands before nothing: it would hide what was.
         features = torch.cat([anchors.features[number] - middle, torch.ones_like(seen[:, None], dtype=middle.dtype)], 1)
         features = features * seen[:, None]
-        camera = replace(anchors.cameras[number], viewmats=turned(anchors.cameras[number].viewmats, delta))
-        made = render(replace(ellipsoids, features=features, extra={}), camera, settings).image[0].flatten(0, 1)
+        made = render(replace(ellipsoids, features=features, extra={}), cameras[number], settings).image
+        made = made[0].flatten(0, 1)
         share = made[:, -1]
         expected = torch.nn.functional.normalize(made[:, :-1], dim=-1)
         weight = share * (share > LEAST)
@@ -115,7 +113,7 @@ def match_figures(scores: Tensor, delta: float, wanted: Tensor, gallery: Tensor,
         gallery: (G, 3, 3) rotations of the gallery's pictures.
         top: how many best ones count.
     """
-    every = torch.rad2deg(rotation_error(wanted[:, None], gallery[None]))
+    every = rotation_error(wanted[:, None], gallery[None])
     allowed = scores.isfinite()
     errors = every.masked_fill(~allowed, torch.inf)
     order = scores.topk(min(top, scores.shape[1]), dim=1).indices

@@ -127,7 +127,7 @@ def _match_items(
     for delta in console.track(config.delta, len(config.delta), "deltas"):
         scores = matching.match_scores(shape, anchors, delta, maps, config.settings)
         scores.fill_diagonal_(-torch.inf)  # not the anchor itself
-        wanted = matching.turned(anchors.cameras.viewmats.double(), delta)[:, :3, :3]
+        wanted = anchors.turned(delta).viewmats[:, :3, :3].double()
         rows.append(matching.match_figures(scores, delta, wanted, rotations, config.top))
         picked.append(scores.argmax(1).tolist())
     sheet = [[_shown(images[i]), *(_shown(images[best[i]]) for best in picked)] for i in range(min(count, 4))]

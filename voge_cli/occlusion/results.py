@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from voge.geometry import rigid
-from voge.io import images
+from voge.io import bop, images
 from voge.io.files import atomic_file
 from voge.io.scenes import save_scene
 from voge.occlusion import Solution, conclude
@@ -45,7 +45,8 @@ def write_results(
     for note in solution.warnings:
         console.note(f"warning: {note}")
     save_scene(run.path / "scene.json", inputs.scene, poses)
-    _write_json(run.path / "scene_gt.json", bop(inputs, poses))
+    local = [target.camera.viewmats[0].double().cpu() @ poses for target in inputs.targets]
+    bop.save_poses(run.path / "scene_gt.json", local)
     _write_json(run.path / "order.json", _order(inputs, solution))
     figures = _figures(inputs, solution, seconds)
     run.finish(figures)
@@ -56,23 +57,6 @@ def write_results(
         shown.append((path, "the way there; beside it the target"))
     _write_page(run.path, inputs, solution, figures, shown)
     return figures
-
-
-def bop(inputs: Inputs, poses: Tensor) -> dict[str, list[dict[str, Any]]]:
-    """BOP's scene_gt.json: for each picture, rotation and translation of each object in the camera's frame.
-
-    Units are the scene's; BOP's own data sets are in millimeters. A scale of an object has no place in this format
-    and is left out: it is in scene.json. Objects are numbered from 1 in the scene's order.
-    """
-    entries: dict[str, list[dict[str, Any]]] = {}
-    for number, target in enumerate(inputs.targets):
-        local = target.camera.viewmats[0].double().cpu() @ poses
-        turns = rigid.turn_of(local)
-        entries[str(number)] = [
-            {"obj_id": i + 1, "cam_R_m2c": turn.flatten().tolist(), "cam_t_m2c": pose[:3, 3].tolist()}
-            for i, (turn, pose) in enumerate(zip(turns, local, strict=True))
-        ]
-    return entries
 
 
 def _order(inputs: Inputs, solution: Solution) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from voge.convert.files import load_model as load_object
 from voge.errors import DataError, ExtractorError
+from voge.io import bop
 from voge.io.cameras import View, Views, load_cameras, save_cameras
-from voge.io.cameras.bop import MILLIMETERS
 from voge.io.ellipsoids import save_ellipsoids
 from voge.io.files import atomic_folder
 from voge.io.images import check_video, read_bytes, read_picture, write_png, write_video
@@ -76,7 +76,7 @@ def estimate_pictures(
             place.mkdir(exist_ok=True)
             found.append(_estimate_one(subject, place, config))
         if config.units is not None:
-            _write_bop(staging / "bop.csv", found, MILLIMETERS[config.units.value])
+            bop.save_estimates(staging / "bop.csv", [_estimated(made) for made in found], config.units.value)
         outputs.write_record(staging, COMMAND, loaded.text())
     for made in found:
         console.note(
@@ -221,15 +221,6 @@ def _record(subject: _Subject, found: Estimate, seconds: float) -> dict[str, Any
     }
 
 
-def _write_bop(path: Path, found: list[dict[str, Any]], scale: float) -> None:
-    """BOP's results file: one object, numbers of scene and image from the paths where they have them."""
-    lines = ["scene_id,im_id,obj_id,score,R,t,time"]
-    for number, made in enumerate(found):
-        image = Path(made["image"])
-        scene = image.parent.parent.name
-        pose = np.array(made["world_to_camera"])
-        R = " ".join(f"{x:.8g}" for x in pose[:3, :3].ravel())
-        t = " ".join(f"{x:.8g}" for x in scale * pose[:3, 3])
-        ids = f"{int(scene) if scene.isdigit() else 0},{int(image.stem) if image.stem.isdigit() else number},1"
-        lines.append(f"{ids},{made['score']:.6g},{R},{t},{made['seconds']}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def _estimated(made: dict[str, Any]) -> bop.Estimated:
+    viewmat = torch.tensor(made["world_to_camera"], dtype=torch.float64)
+    return bop.Estimated(Path(made["image"]), viewmat, made["score"], made["seconds"])

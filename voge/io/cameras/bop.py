@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from voge.errors import DataError
+from voge.io.bop import MILLIMETERS, pose_entry, write_poses
 from voge.io.cameras.fields import Fields, image_size, read_json
 from voge.io.cameras.options import Options
 from voge.io.cameras.views import View, Views
@@ -23,7 +24,6 @@ from voge.scene.cameras import CameraModel
 CAMERAS, POSES = "scene_camera.json", "scene_gt.json"
 FOLDERS = ("rgb", "gray")
 SUFFIXES = (".png", ".jpg", ".tif")
-MILLIMETERS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}  # in one unit
 
 
 def read(path: Path, options: Options) -> Views:
@@ -60,16 +60,16 @@ def write(folder: Path, views: Views, *, named: Path) -> None:
         if view.model is not CameraModel.pinhole:
             problem = f"view {view.name} is {view.model.value}, and BOP's scene_camera.json holds pinhole cameras only"
             raise DataError(named, problem, "write npz or json, or undistort the pictures")
-        R, t = view.viewmat[:3, :3].flatten().tolist(), (view.viewmat[:3, 3] * scale).tolist()
+        R, t = view.viewmat[:3, :3], view.viewmat[:3, 3] * scale
         inner = {"cam_K": view.K.flatten().tolist(), "depth_scale": 1.0, "width": view.width, "height": view.height}
         if views.object_id is None:
-            inner |= {"cam_R_w2c": R, "cam_t_w2c": t}
+            inner |= {"cam_R_w2c": R.flatten().tolist(), "cam_t_w2c": t.tolist()}
         else:
-            poses[str(number)] = [{"cam_R_m2c": R, "cam_t_m2c": t, "obj_id": views.object_id}]
+            poses[str(number)] = [pose_entry(views.object_id, R, t)]
         cameras[str(number)] = inner
     (folder / CAMERAS).write_text(json.dumps(cameras, indent=1) + "\n", encoding="utf-8")
     if poses:
-        (folder / POSES).write_text(json.dumps(poses, indent=1) + "\n", encoding="utf-8")
+        write_poses(folder / POSES, poses)
 
 
 def _view(place: Fields, number: int, viewmat: Tensor, mask: str | None, options: Options) -> View:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from voge.geometry.rigid import rotation_error
 from voge.pose.data.angles import to_viewmat
-from voge.pose.estimation.metrics import rotation_error
 from voge.rendering.renderer import trace
 from voge.rendering.settings import RenderSettings
 from voge.scene.cameras import Cameras
@@ -91,7 +91,7 @@ def best_apart(scores: Tensor, viewmats: Tensor, count: int) -> Tensor:
         count: at most S.
     """
     rotations = viewmats[:, :3, :3]
-    near = torch.rad2deg(rotation_error(rotations[:, None], rotations[None])) < APART  # (S, S)
+    near = rotation_error(rotations[:, None], rotations[None]) < APART  # (S, S)
     left = scores.mT.clone()
     # A pose near a chosen one goes behind all others, and does not leave: there may be no others.
     behind = left.amax() - left.amin() + 1

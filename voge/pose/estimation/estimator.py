@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from voge.geometry.rigid import rotation_error
 from voge.pose.data.angles import towards
 from voge.pose.data.crops import Framing
 from voge.pose.estimation.coarse import Templates, best_apart, grid_viewmats, make_templates
 from voge.pose.estimation.energy import Target, featured, target_of
-from voge.pose.estimation.metrics import rotation_error
 from voge.pose.estimation.refinement import Refined, Refinement, refine
 from voge.pose.network.features import STRIDE, memory_format, mixed
 from voge.pose.network.model import Category
@@ -165,7 +165,7 @@ def ranked(state: Refined, count: int) -> list[Estimate]:
 def _ranked(poses: Tensor, scores: Tensor) -> Estimate:
     order = scores.argsort(descending=True)
     poses, scores = poses[order], scores[order]
-    apart = torch.rad2deg(rotation_error(poses[:, :3, :3], poses[:1, :3, :3])) >= OTHER
+    apart = rotation_error(poses[:, :3, :3], poses[:1, :3, :3]) >= OTHER
     runner_up = float(scores[apart].max()) if bool(apart.any()) else 0.0
     best = float(scores[0])
     return Estimate(poses[0], best, best - runner_up, poses, tuple(scores.tolist()))

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from voge.errors import DataError
+from voge.geometry.rigid import rotation_error
 from voge.pose.data.angles import from_rotation
 from voge.pose.data.datasets import Item
 from voge.pose.data.frames import Frame, annotated_frame, stack
 from voge.pose.data.records import Annotation
 from voge.pose.estimation.estimator import Estimate, Estimator
-from voge.pose.estimation.metrics import Figures, by_category, rotation_error
+from voge.pose.estimation.metrics import Figures, by_category
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def summarize(predictions: Iterable[Prediction]) -> dict[str, dict[str, Figures]
 
 
 def _prediction(item: Item, note: Annotation, found: Estimate) -> Prediction:
-    error = torch.rad2deg(rotation_error(found.viewmat[:3, :3], note.viewmat[:3, :3]))
+    error = rotation_error(found.viewmat[:3, :3], note.viewmat[:3, :3])
     return Prediction(
         item.category, item.level, item.name, found.viewmat.tolist(), found.score, found.margin, float(error)
     )

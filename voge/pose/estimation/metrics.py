@@ -7,20 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
-
-def rotation_error(first: Tensor, second: Tensor) -> Tensor:
-    """|log(R1^T R2)|_F / sqrt 2: the angle (...) in radians between rotations (..., 3, 3), in [0, pi].
-
-    By the arc tangent, exact for small angles and half turns alike, where the usual arc cosine of the trace loses
-    half of the digits.
-    """
-    between = first.mT @ second
-    skew = between - between.mT
-    sine = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], -1).norm(dim=-1) / 2
-    cosine = (between.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
-    return torch.atan2(sine, cosine)
 
 
 @dataclass(frozen=True, slots=True)
