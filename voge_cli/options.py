@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, get
 
 from typer import Option as TyperOption
 
-from voge.option import Row, bare, rows
+from voge.option import Row, Settings, bare, option, rows
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 
@@ -47,6 +47,22 @@ class Configuring:
     ] = None
     print_config: Annotated[bool, TyperOption("--print-config", help="Print the resolved configuration and stop.")] = (
         False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device(Settings):
+    """Where a command computes; the configuration of every command that renders derives from it."""
+
+    device: str = option("auto", "device that renders", flag="--device", metavar="auto|cpu|cuda[:i]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deterministic(Settings):
+    """Part of the configuration of every command that optimizes."""
+
+    deterministic: bool = option(
+        False, "equal runs give equal bits: only operations that promise it", flag="--deterministic"
     )
 
 

@@ -14,10 +14,12 @@ import torch
 from voge import option
 from voge.convert import placement
 from voge.convert.converters import from_mesh, from_points
+from voge.convert.primitives import primitive
 from voge.convert.settings import Conversion, ConvertSettings, Method
 from voge.errors import DataError, SettingsError
 from voge.io.ellipsoids import check_values, holds_ellipsoids, load_ellipsoids
 from voge.io.meshes import load_geometry
+from voge.io.scenes import SceneObject
 from voge.meshes.mesh import Mesh, Points
 from voge.meshes.resample import resample
 from voge.meshes.textures import corner_colors
@@ -123,6 +125,26 @@ def load_model(
         record[placement.MOVED] = json.dumps(matrix)
     converted = _convert(path, geometry, method, conversion, strict)
     return Converted(replace(converted, metadata={**record, **converted.metadata}), tuple(notes))
+
+
+def load_object(scene: str | Path, entry: SceneObject, conversion: Conversion | None = None) -> Converted:
+    """Ellipsoids of one object of a scene file, in the object's own frame: of its model, or of its primitive.
+
+    Args:
+        scene: the scene file, which errors of a primitive name.
+        entry: the object.
+        conversion: how a mesh or points are converted.
+
+    Raises:
+        DataError: the model's file cannot be used, or the primitive is wrong.
+        SettingsError: the method does not suit the file.
+    """
+    if entry.model is not None:
+        return load_model(entry.model, conversion)
+    try:
+        return Converted(primitive(**{"shape": "cuboid", "size": (1, 1, 1), **(entry.primitive or {})}))
+    except (ValueError, TypeError) as error:
+        raise DataError(scene, f"{entry.name}: {error}") from error
 
 
 def summary(ellipsoids: Ellipsoids) -> dict[str, Any]:
