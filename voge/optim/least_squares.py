@@ -160,30 +160,83 @@ def minimize_many(
         The best states (P, ...) and their costs (P,), float64.
     """
     settings = settings or LeastSquares()
-    count, unknowns = len(states), len(steps)
-    best, costs = states, states.new_full((count,), math.inf)
-    normal, slope = states.new_zeros(count, unknowns, unknowns), states.new_zeros(count, unknowns)
-    damping, trial = states.new_full((count,), settings.damping), states
-    around = torch.cat([steps.new_zeros(1, unknowns), torch.diag(steps)])  # the state itself, then each difference
-    for iteration in range(settings.iterations + 1):
-        if iteration < settings.iterations:
-            spread = trial.repeat_interleave(len(around), 0)
-            values = residuals(retract(spread, around.repeat(count, 1))).unflatten(0, (count, len(around)))
-        else:  # of the last trials only the costs are wanted
-            values = residuals(trial)[:, None]
-        found = _costs(values[:, 0], settings.robust).to(states)
-        better = found < costs
-        best = torch.where(better.reshape(-1, *[1] * (states.ndim - 1)), trial, best)
-        costs = torch.where(better, found, costs)
-        if iteration == settings.iterations:
-            break
+    around = torch.cat([steps.new_zeros(1, len(steps)), torch.diag(steps)])  # the state itself, then each difference
+
+    def equations(trial: Tensor, last: bool) -> Equations:
+        if last:
+            return Equations(_costs(residuals(trial), settings.robust))
+        spread = trial.repeat_interleave(len(around), 0)
+        values = residuals(retract(spread, around.repeat(len(trial), 1))).unflatten(0, (len(trial), len(around)))
         jacobian = (values[:, 1:] - values[:, :1]).mT / steps.to(values)
-        fresh, down = _normal_equations(jacobian, values[:, 0], settings.robust)
-        normal, slope = torch.where(better[:, None, None], fresh, normal), torch.where(better[:, None], down, slope)
+        found = _normal_equations(jacobian, values[:, 0], settings.robust)
+        return Equations(_costs(values[:, 0], settings.robust), *found)
+
+    def moved(best: Tensor, normal: Tensor, slope: Tensor, damping: Tensor) -> Tensor:
+        return retract(best, _step(normal, slope, damping, limits))
+
+    damping = Damping(first=settings.damping)
+    *_, last = descend(states, equations=equations, moved=moved, iterations=settings.iterations, damping=damping)
+    return last
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Equations:
+    """What P states cost, and the normal equations of a step from each."""
+
+    costs: Tensor  # (P,) rows that are not finite count as infinitely bad
+    normal: Tensor | None = None  # (P, D, D) J^T W J
+    slope: Tensor | None = None  # (P, D) J^T W r
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damping:
+    """The course of Marquardt's lambda."""
+
+    first: float
+    shrink: float = SHRINK  # after a step that lowered the cost
+    growth: float = GROWTH  # after one that did not
+    least: float = 1e-9
+    largest: float = LARGEST
+
+
+def descend(
+    states: Tensor,
+    *,
+    equations: Callable[[Tensor, bool], Equations],
+    moved: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    iterations: int,
+    damping: Damping,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Lower the costs of many states side by side, by normal equations that the caller has.
+
+    Args:
+        states: (P, ...) one start a row, on any device.
+        equations: of states; for the last ones, which the second argument tells, only the costs are asked.
+        moved: states moved by the step of their normal matrices (P, D, D), slopes (P, D) and dampings (P,).
+        iterations: steps taken; rejected trials count.
+        damping: the course of lambda.
+
+    Yields:
+        The best states (P, ...) and their costs (P,): those of the start, then those after every step.
+    """
+    best = trial = states
+    costs, factor = states.new_full((len(states),), math.inf), states.new_full((len(states),), damping.first)
+    normal, slope = states.new_zeros(1, 1, 1), states.new_zeros(1, 1)
+    for iteration in range(iterations + 1):
+        found = equations(trial, iteration == iterations)
+        lower = found.costs.to(states)
+        better = lower < costs
+        best = torch.where(better.reshape(-1, *[1] * (states.ndim - 1)), trial, best)
+        costs = torch.where(better, lower, costs)
+        yield best, costs
+        if found.normal is None or found.slope is None:
+            return
+        normal = torch.where(better[:, None, None], found.normal, normal)
+        slope = torch.where(better[:, None], found.slope, slope)
         if iteration:
-            damping = torch.where(better, (damping * SHRINK).clamp_min(1e-9), (damping * GROWTH).clamp_max(LARGEST))
-        trial = retract(best, _step(normal, slope, damping, limits))
-    return best, costs
+            factor = torch.where(better, factor * damping.shrink, factor * damping.growth)
+            factor = factor.clamp(damping.least, damping.largest)
+        trial = moved(best, normal, slope, factor)
 
 
 def _normal_equations(jacobian: Tensor, values: Tensor, robust: float | None) -> tuple[Tensor, Tensor]:

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from voge.rendering import ops
 from voge.rendering.renderer import Fragments
+from voge.rendering.settings import FILTER
 from voge.scene.cameras import Cameras
 from voge.scene.ellipsoids import Ellipsoids
-
-FILTER = 0.5  # standard deviation of the filter, cells
 
 
 def widened(ellipsoids: Ellipsoids, cell: float, filter: float = FILTER) -> Ellipsoids:

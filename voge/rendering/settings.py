@@ -8,6 +8,8 @@ from enum import Enum
 
 from voge.option import Settings, option
 
+FILTER = 0.5  # standard deviation of the blur that stands for a cell of a coarse map, cells
+
 
 class Aggregation(str, Enum):
     """How the ellipsoids that one ray meets are weighed (docs/mathematics.md, section 2)."""

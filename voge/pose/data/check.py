@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from voge.errors import DataError
 from voge.io.images import read_picture
 from voge.io.meshes import load_geometry
-from voge.pose.data.datasets import LEVELS, DataSet, Item, Layout
+from voge.pose.data.datasets import DataSet, Item, Layout
+from voge.pose.settings import LEVELS
 
 EXAMPLES = 3  # problems of one kind that are spelt out
 

@@ -24,9 +24,9 @@ from voge.errors import DataError
 from voge.io.meshes import load_geometry
 from voge.meshes.mesh import Mesh
 from voge.pose.data.records import Annotation, read_record
+from voge.pose.settings import LEVELS
 
 IMAGE_SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG", ".png")
-LEVELS = ("L0", "L1", "L2", "L3")  # share of the object hidden: 0, 20 to 40, 40 to 60, 60 to 80 %
 OCCLUDED = ("OccludedPASCAL3D", "OccludedPascal3D", "OccludedPASCAL3D+")  # folders to look for beside PASCAL3D+
 SOURCE = "imagenet"  # the part of PASCAL3D+ that is trained and tested on
 

@@ -17,34 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from voge.pose.data.crops import Framing
+from voge.pose.settings import Augmentation
 from voge.scene.cameras import Cameras
 
 _ORDERS = tuple(permutations(range(3)))  # of the channels
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """How training pictures are varied; the camera follows.
-
-    Raises:
-        ValueError: a value outside its range; names the setting, the rule and the value.
-    """
-
-    zoom: float = 0.1  # scale by up to this share
-    shift: float = 0.05  # move by up to this share of the crop's sides
-    color: float = 0.3  # brightness, contrast and saturation by up to this share
-    mirror: bool = False  # half of them mirrored, for categories that are their own mirror image in x
-    hide: float = 0.0  # patches over up to this share of the crop, whose features are then background's
-
-    def __post_init__(self) -> None:
-        for name in ("zoom", "shift", "color", "hide"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
-
-    @property
-    def patches(self) -> int:
-        """How many there are at most: about twice what `hide` takes, since each covers a tenth of what is left."""
-        return min(math.ceil(-20 * math.log1p(-self.hide)), 255)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

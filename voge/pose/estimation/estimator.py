@@ -10,7 +10,7 @@ lies: only the translations of their viewmats are taken, unless a rough rotation
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,41 +20,15 @@ from voge.pose.data.angles import towards
 from voge.pose.data.crops import Framing
 from voge.pose.estimation.coarse import Templates, best_apart, grid_viewmats, make_templates
 from voge.pose.estimation.energy import Target, featured, target_of
-from voge.pose.estimation.refinement import Refined, Refinement, refine
+from voge.pose.estimation.refinement import Refined, refine
 from voge.pose.network.features import STRIDE, memory_format, mixed
 from voge.pose.network.model import Category
-from voge.rendering.pixel_filter import FILTER, on_cells, widened
-from voge.rendering.settings import RenderSettings
+from voge.pose.settings import Estimation
+from voge.rendering.pixel_filter import on_cells, widened
 from voge.scene.cameras import Cameras
 from voge.scene.ellipsoids import Ellipsoids
 
 OTHER = 30.0  # degrees: a runner-up is a pose at least so different
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimation:
-    """How to estimate.
-
-    Raises:
-        ValueError: a value outside its range; names the setting, the rule and the value.
-    """
-
-    starts: int = 144  # poses that are scored
-    candidates: int = 4  # of them that are refined
-    filter: float = FILTER  # cells (voge.rendering.pixel_filter.widened)
-    precision: str = "auto"  # of the network: bfloat16 or float32; auto: bfloat16 on a GPU
-    refinement: Refinement = field(default_factory=Refinement)
-    settings: RenderSettings = field(default_factory=RenderSettings)
-
-    def __post_init__(self) -> None:
-        if self.starts < 1:
-            raise ValueError(f"starts must be at least 1, got {self.starts}")
-        if not 1 <= self.candidates <= self.starts:
-            raise ValueError(f"candidates must lie between 1 and starts ({self.starts}), got {self.candidates}")
-        if self.filter < 0:
-            raise ValueError(f"filter must be at least 0, got {self.filter}")
-        if self.precision not in ("auto", "bfloat16", "float32"):
-            raise ValueError(f"precision must be auto, bfloat16 or float32, got {self.precision}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,78 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
 
 import torch
 from torch import Tensor
 
-from voge.geometry.rigid import cross_matrix, rotation
+from voge.geometry import rigid
+from voge.optim.least_squares import Damping, Equations, descend
 from voge.optim.optimizer import Optimizer, Variable
 from voge.optim.settings import Rate
-from voge.pose.estimation.ablation import Block, render_blocked
+from voge.pose.estimation.ablation import render_blocked
 from voge.pose.estimation.energy import Target, mixture, residual, score
+from voge.pose.settings import Block, Free, Method, Refinement
 from voge.rendering.renderer import render
 from voge.rendering.settings import RenderSettings
 from voge.scene.cameras import Cameras
 from voge.scene.ellipsoids import Ellipsoids
 
-
-class Free(str, Enum):
-    """What of a pose is unknown."""
-
-    rotation = "rotation"  # the object's distance and its place in the picture are given
-    distance = "distance"  # and the distance
-    pose = "pose"  # everything
-
-
-class Method(str, Enum):
-    """How poses are refined."""
-
-    lm = "lm"  # Levenberg-Marquardt
-    adam = "adam"
-    none = "none"
-
-
 COLUMNS = {Free.rotation: [0, 1, 2], Free.distance: [0, 1, 2, 5], Free.pose: [0, 1, 2, 3, 4, 5]}
+DAMPING = Damping(first=1e-2, shrink=0.3, growth=4.0, least=1e-6, largest=1e6)
 MOST_TURN = 0.4  # radians a step
 MOST_SHIFT = 0.15  # of the distance a step
 ADAM_BETAS = (0.4, 0.6)  # the published pipeline's, for a loss without noise
 ADAM_RATE = Rate(value=0.05, final=0.2**3)  # its rate of 0.05, falling to a fifth every third of the steps
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refinement:
-    """How to refine.
-
-    Raises:
-        ValueError: a value outside its range; names the setting, the rule and the value.
-    """
-
-    method: Method = Method.lm
-    steps: int | None = None  # default of lm: 12 (they match 300 of Adam), 30 if more than the rotation is free; of
-    # adam: 300, as in the paper
-    free: Free = Free.rotation
-    damping: float = 1e-2  # lambda of the first step of lm
-    block: Block = Block.none  # of adam
-
-    def __post_init__(self) -> None:
-        for name, kind in (("method", Method), ("free", Free), ("block", Block)):
-            object.__setattr__(self, name, kind(getattr(self, name)))
-        if self.block is not Block.none and self.method is not Method.adam:
-            raise ValueError(f"block is of method adam, got {self.block.value} with {self.method.value}")
-        if self.steps is not None and self.steps < 0:
-            raise ValueError(f"steps must be at least 0, got {self.steps}")
-        if not self.damping > 0:
-            raise ValueError(f"damping must be positive, got {self.damping}")
-
-    @property
-    def count(self) -> int:
-        """The number of steps, resolved."""
-        if self.method is Method.none:
-            return 0
-        if self.steps is not None:
-            return self.steps
-        return 300 if self.method is Method.adam else 12 if self.free is Free.rotation else 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,36 +58,30 @@ def refine(
         yield from _levenberg_marquardt(ellipsoids, cameras, target, settings, how)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _State:
-    """Poses, and what is seen of them."""
-
-    cameras: Cameras
-    image: Tensor  # (B, h, w, C)
-    alpha: Tensor  # (B, h, w)
-    depth: Tensor  # (B, h, w) along the ray, not divided by alpha
-    cost: Tensor  # (B,) sum of rho
-
-
 @torch.no_grad()
 def _levenberg_marquardt(
     ellipsoids: Ellipsoids, cameras: Cameras, target: Target, settings: RenderSettings, how: Refinement
 ) -> Iterator[Refined]:
-    columns = torch.tensor(COLUMNS[how.free], device=cameras.viewmats.device)
-    now = _look(ellipsoids, cameras, target, settings)
-    damping = torch.full_like(now.cost, how.damping)
-    yield _refined(now, target)
-    for _ in range(how.count):
-        normal, slope = normal_equations(now.cameras, now.image, now.alpha, now.depth, target)
-        step = _solve(normal[:, columns][:, :, columns], slope[:, columns], damping)
-        increment = torch.zeros_like(slope)
-        increment[:, columns] = step
-        moved = replace(now.cameras, viewmats=move(now.cameras.viewmats, _shortened(increment, now.cameras)))
-        trial = _look(ellipsoids, moved, target, settings)
-        better = trial.cost < now.cost
-        damping = torch.where(better, damping * 0.3, damping * 4).clamp(1e-6, 1e6)
-        now = _chosen(better, trial, now)
-        yield _refined(now, target)
+    columns = torch.tensor(COLUMNS[how.unknown], device=cameras.viewmats.device)
+
+    def equations(viewmats: Tensor, last: bool) -> Equations:
+        posed = replace(cameras, viewmats=viewmats)
+        made = render(ellipsoids, posed, settings)
+        costs = -score(made.image, made.alpha, target)  # the energy, but for the scale and a constant of each image
+        if last:
+            return Equations(costs)
+        normal, slope = normal_equations(posed, made.image, made.alpha, made.depth, target)
+        return Equations(costs, normal[:, columns][:, :, columns], slope[:, columns])
+
+    def moved(viewmats: Tensor, normal: Tensor, slope: Tensor, damping: Tensor) -> Tensor:
+        increments = viewmats.new_zeros(len(viewmats), 6)
+        increments[:, columns] = _solve(normal, slope, damping)
+        return move(viewmats, _shortened(increments, viewmats[:, 2, 3]))
+
+    damping = replace(DAMPING, first=how.damping)
+    states = descend(cameras.viewmats, equations=equations, moved=moved, iterations=how.count, damping=damping)
+    for viewmats, costs in states:
+        yield Refined(viewmats, -costs)
 
 
 def _adam(
@@ -145,7 +89,7 @@ def _adam(
 ) -> Iterator[Refined]:
     start = cameras.viewmats
     mask = start.new_zeros(6)
-    mask[COLUMNS[how.free]] = 1
+    mask[COLUMNS[how.unknown]] = 1
     distance = start[:, 2:3, 3]
     scale = torch.cat([torch.ones_like(start[:, :3, 3]), distance.expand(-1, 3)], 1) * mask
     optimizer = Optimizer({"increments": Variable(start.new_zeros(len(start), 6), ADAM_RATE)}, max(how.count, 1),
@@ -166,15 +110,16 @@ def _adam(
     for _ in optimizer.run(loss):
         yield found[0]
     with torch.no_grad():
-        last = replace(cameras, viewmats=move(start, optimizer["increments"] * scale))
-        yield _refined(_look(ellipsoids, last, target, settings), target)
+        last = move(start, optimizer["increments"] * scale)
+        made = render(ellipsoids, replace(cameras, viewmats=last), settings)
+        yield Refined(last, score(made.image, made.alpha, target))
 
 
 def move(viewmats: Tensor, increments: Tensor) -> Tensor:
     """Poses (B, 4, 4) after increments (B, 6) of the module's kind; differentiable."""
-    turned = rotation(increments[:, :3]) @ viewmats[:, :3, :3]
-    shifted = viewmats[:, :3, 3:] + increments[:, 3:, None]
-    return torch.cat([torch.cat([turned, shifted], 2), viewmats[:, 3:]], 1)
+    turn = (viewmats[:, :3, :3].mT @ increments[:, :3, None]).squeeze(-1)  # about the object's axes
+    whole = torch.cat([increments[:, 3:], turn, torch.zeros_like(increments[:, :1])], 1)
+    return rigid.move(viewmats, whole, torch.zeros_like(turn))
 
 
 def normal_equations(
@@ -215,7 +160,7 @@ def _motions(cameras: Cameras, alpha: Tensor, depth: Tensor) -> Tensor:
     x, y, z = X.unbind(-1)
     zero = torch.zeros_like(z)
     projection = torch.stack([fx / z, zero, -fx * x / z**2, zero, fy / z, -fy * y / z**2], -1).unflatten(-1, (2, 3))
-    turns = projection @ -cross_matrix(X - t)
+    turns = projection @ -rigid.cross_matrix(X - t)
     return torch.cat([turns, projection], -1)
 
 
@@ -233,27 +178,8 @@ def _solve(normal: Tensor, slope: Tensor, damping: Tensor) -> Tensor:
     return torch.where(step.isfinite(), step, 0)
 
 
-def _shortened(increments: Tensor, cameras: Cameras) -> Tensor:
-    """Increments (B, 6) no longer than what is trusted."""
+def _shortened(increments: Tensor, distances: Tensor) -> Tensor:
+    """Increments (B, 6) no longer than what is trusted, of objects at distances (B,)."""
     turn = increments[:, :3].norm(dim=1) / MOST_TURN
-    shift = increments[:, 3:].norm(dim=1) / (MOST_SHIFT * cameras.viewmats[:, 2, 3].abs())
+    shift = increments[:, 3:].norm(dim=1) / (MOST_SHIFT * distances.abs())
     return increments / torch.maximum(turn, shift).clamp_min(1)[:, None]
-
-
-def _look(ellipsoids: Ellipsoids, cameras: Cameras, target: Target, settings: RenderSettings) -> _State:
-    made = render(ellipsoids, cameras, settings)
-    rho, _ = mixture(residual(made.image, made.alpha, target).square().sum(-1), target)
-    return _State(cameras, made.image, made.alpha, made.depth, rho.sum((1, 2)))
-
-
-def _chosen(better: Tensor, new: _State, old: _State) -> _State:
-    def pick(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(better.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-    cameras = replace(old.cameras, viewmats=pick(new.cameras.viewmats, old.cameras.viewmats))
-    return _State(cameras, pick(new.image, old.image), pick(new.alpha, old.alpha), pick(new.depth, old.depth),
-                  pick(new.cost, old.cost))  # fmt: skip
-
-
-def _refined(state: _State, target: Target) -> Refined:
-    return Refined(state.cameras.viewmats, score(state.image, state.alpha, target))

@@ -3,42 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-
-@dataclass(frozen=True, kw_only=True)
-class Contrast:
-    """How features are told apart. Defaults are NeMo's.
-
-    Raises:
-        ValueError: a value outside its range; names the setting, the rule and the value.
-    """
-
-    temperature: float = 0.07
-    momentum: float = 0.9  # of an ellipsoid's feature, a batch
-    separation: float = 0.08  # world units: nearer ellipsoids (48 of 600 pixels) are no negatives of each other
-    clutter: int = 5  # background features an image that are remembered
-    memory: int = 2560  # background features kept
-    clutter_weight: float = 5e-3  # of one background feature, relative to one of an ellipsoid
-    repulsion: float = 0.1  # weight of the background's mean similarity to ellipsoids
-
-    def __post_init__(self) -> None:
-        rules = {
-            "temperature": (self.temperature > 0, "must be positive"),
-            "momentum": (0 <= self.momentum < 1, "must be at least 0 and below 1"),
-            "separation": (self.separation >= 0, "must be at least 0"),
-            "clutter": (self.clutter >= 1, "must be at least 1"),
-            "memory": (self.memory >= self.clutter, "must be at least clutter"),
-            "clutter_weight": (self.clutter_weight > 0, "must be positive"),
-            "repulsion": (self.repulsion >= 0, "must be at least 0"),
-        }
-        for name, (holds, rule) in rules.items():
-            if not holds:
-                raise ValueError(f"{name} {rule}, got {getattr(self, name)}")
+from voge.pose.settings import Contrast
 
 
 class Bank:

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from voge.meshes.mesh import Mesh, build_mesh
 from voge.meshes.resample import resample
 from voge.pose.data.crops import Framing
 from voge.pose.network.features import Trainable, memory_format, trainable
+from voge.pose.settings import Shape
 from voge.scene.ellipsoids import Ellipsoids
 
 if TYPE_CHECKING:
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 VERSION = 1  # of the file
 _HEADER = "voge_pose"
 _TENSORS = ("means", "scales", "quats", "density", "features", "clutter")
-
-
-class Shape(str, Enum):
-    """What stands for all members of a category."""
-
-    cuboid = "cuboid"  # of the models' mean size, as in NeMo
-    mesh = "mesh"  # the model of the most usual size
 
 
 @dataclass(frozen=True, slots=True, eq=False)

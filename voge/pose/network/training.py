@@ -12,80 +12,30 @@ same everywhere.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, normalize
 
-from voge.convert.settings import MeshMethod
 from voge.errors import DataError, DivergedError
 from voge.optim.optimizer import CHECKED_ON_GPU, Step
 from voge.pose.data.crops import Framing, find_framing
 from voge.pose.data.datasets import DataSet, Item
 from voge.pose.data.reading import Batch, CategoryBatches, Reader
 from voge.pose.data.records import Annotation
-from voge.pose.data.views import Augmentation, sent
-from voge.pose.network.bank import Bank, Contrast
+from voge.pose.data.views import sent
+from voge.pose.network.bank import Bank
 from voge.pose.network.features import STRIDE, memory_format, mixed, trainable
-from voge.pose.network.model import Category, PoseModel, Shape, category_ellipsoids
-from voge.rendering.pixel_filter import FILTER, on_cells, sample_views, widened
+from voge.pose.network.model import Category, PoseModel, category_ellipsoids
+from voge.pose.settings import Training
+from voge.rendering.pixel_filter import on_cells, sample_views, widened
 from voge.rendering.renderer import trace
-from voge.rendering.settings import RenderSettings
 from voge.scene.ellipsoids import Ellipsoids
 
 VISIBLE = 0.2  # of the weight of an ellipsoid in full view: less, and its sample is mostly something else's
 BACKGROUND = 0.01  # alpha below which a cell shows background alone
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """How to train.
-
-    Raises:
-        ValueError: a value outside its range; names the setting, the rule and the value.
-    """
-
-    extractor: str = "resnet50"
-    channels: int = 128  # of the features
-    width: float = 1.0  # of the network's head, and of `compact`
-    pretrained: bool = True
-    shape: Shape = Shape.cuboid
-    count: int = 1000  # ellipsoids a category, about
-    method: MeshMethod = MeshMethod.hat
-    coverage: float | None = None  # zeta, of method `vertex`
-    filter: float = FILTER  # cells (voge.rendering.pixel_filter.widened)
-    size: float = 1.0  # of the crops, relative to PASCAL3D+'s usual ones
-    epochs: float = 100.0
-    batch: int = 32  # images
-    rate: float = 1e-3  # of AdamW at its highest, on a one-cycle course
-    decay: float = 1e-4
-    clutter: int = 8  # typical backgrounds that the model keeps
-    precision: str = "auto"  # bfloat16 or float32; auto: bfloat16 on a GPU
-    workers: int = 4  # threads that read images
-    memory: float = 4.0  # GiB of the device for decoded images; those that do not fit are read in every epoch
-    seed: int = 0
-    contrast: Contrast = field(default_factory=Contrast)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    settings: RenderSettings = field(default_factory=RenderSettings)
-
-    def __post_init__(self) -> None:
-        rules = {
-            "channels": (self.channels >= 2, "must be at least 2"),
-            "count": (self.count >= 8, "must be at least 8"),
-            "size": (self.size > 0, "must be positive"),
-            "epochs": (self.epochs > 0, "must be positive"),
-            "batch": (self.batch >= 2, "must be at least 2"),
-            "rate": (self.rate > 0, "must be positive"),
-            "clutter": (self.clutter >= 1, "must be at least 1"),
-            "precision": (self.precision in ("auto", "bfloat16", "float32"), "must be auto, bfloat16 or float32"),
-            "workers": (self.workers >= 1, "must be at least 1"),
-            "memory": (self.memory >= 0, "must be at least 0"),
-        }
-        for name, (holds, rule) in rules.items():
-            if not holds:
-                raise ValueError(f"{name} {rule}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

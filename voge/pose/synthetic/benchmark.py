@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from voge.io.files import atomic_file
 from voge.meshes.mesh import Mesh
-from voge.pose.data.datasets import LEVELS, OCCLUDED, SOURCE, occluded_name
+from voge.pose.data.datasets import OCCLUDED, SOURCE, occluded_name
 from voge.pose.data.records import Annotation, write_record
+from voge.pose.settings import Synthesis
 from voge.pose.synthetic import photographs
 from voge.pose.synthetic.shapes import CATEGORIES
 from voge.scene.cameras import Cameras
@@ -31,48 +32,6 @@ SHARES = {"L1": (0.2, 0.4), "L2": (0.4, 0.6), "L3": (0.6, 0.8)}  # hidden of the
 QUALITY = 92  # of the JPEG files
 SPLITS = ("train", "val")
 OCCLUDERS = 8  # cut-outs that one image's occluders are chosen from
-
-
-@dataclass(frozen=True, kw_only=True)
-class Synthesis:
-    """What is made.
-
-    Raises:
-        ValueError: a value outside its range; names the setting, the rule and the value.
-    """
-
-    categories: Sequence[str] = ("aeroplane", "car", "chair")
-    train: int = 1000  # images a category
-    test: int = 300
-    train_shapes: int = 40  # different objects a category
-    test_shapes: int = 20  # others
-    width: int = 320  # pixels
-    height: int = 256
-    focal: float = 1100.0  # pixels
-    distance: tuple[float, float] = (4.0, 7.0)  # units: objects have a diagonal of 1
-    azimuth: tuple[float, float] = (0.0, 360.0)  # degrees
-    elevation: tuple[float, float] = (-10.0, 50.0)
-    theta: tuple[float, float] = (-20.0, 20.0)
-    levels: Sequence[str] = LEVELS
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        rules = {
-            "categories": (bool(self.categories) and set(self.categories) <= set(CATEGORIES),
-                           f"must be some of {', '.join(CATEGORIES)}"),
-            "train": (self.train >= 1, "must be at least 1"),
-            "test": (self.test >= 1, "must be at least 1"),
-            "train_shapes": (self.train_shapes >= 1, "must be at least 1"),
-            "test_shapes": (self.test_shapes >= 1, "must be at least 1"),
-            "width": (self.width >= 32, "must be at least 32"),
-            "height": (self.height >= 32, "must be at least 32"),
-            "focal": (self.focal > 0, "must be positive"),
-            "distance": (1 < self.distance[0] <= self.distance[1], "must be two increasing numbers above 1"),
-            "levels": (set(self.levels) <= set(LEVELS), f"must be some of {', '.join(LEVELS)}"),
-        }  # fmt: skip
-        for name, (holds, rule) in rules.items():
-            if not holds:
-                raise ValueError(f"{name} {rule}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +102,8 @@ def make_image(settings: Synthesis, job: Job) -> tuple[Array, Array, Annotation]
     count = settings.train_shapes if job.split == "train" else settings.test_shapes
     index = int(random.integers(count)) + (0 if job.split == "train" else settings.train_shapes)
     mesh = _shape(settings, job.category, index, job.name)
-    azimuth, elevation = random.uniform(*settings.azimuth), random.uniform(*settings.elevation)
-    theta, distance = random.uniform(*settings.theta), random.uniform(*settings.distance)
+    ranges = (settings.azimuth, settings.elevation, settings.theta, settings.distance)
+    azimuth, elevation, theta, distance = (random.uniform(least, most) for least, most in ranges)
     px, py = (side * random.uniform(0.42, 0.58) for side in (settings.width, settings.height))
     label = Annotation(
         category=job.category, width=settings.width, height=settings.height, box=(0, 0, 1, 1), azimuth=azimuth,
