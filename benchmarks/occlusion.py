@@ -35,7 +35,7 @@ from voge import occlusion
 from voge.convert.primitives import Shape, primitive
 from voge.geometry import rigid
 from voge.geometry.similarity import similarity
-from voge.occlusion import Bodies, Body, Freedom, Gradient, Refine, Search, Settings, Target
+from voge.occlusion import Bodies, Body, Freedom, Gradient, OcclusionSettings, Refine, Search, Target
 from voge.rendering.settings import Aggregation, RenderSettings
 
 DEPTHS = (1.5, 2.5, 5.0, 10.0, 20.0)
@@ -43,14 +43,16 @@ LATERAL = (-1.0, -0.5, 0.0, 0.5)
 CLOSE = 0.05
 EDGES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)  # of the bins of visible fraction
 ABLATIONS = {
-    "gradient": Settings(method="gradient"),
-    "gradient, density 0.1": Settings(method="gradient", gradient=Gradient(density=0.1)),
-    "gradient, density 0.1, widened 0.03": Settings(method="gradient", gradient=Gradient(density=0.1, widened=0.03)),
-    "gradient, blur 8": Settings(method="gradient", gradient=Gradient(blur=8.0)),
-    "solver, no search, no pyramid": Settings(search=Search(enabled=False), refine=Refine(pyramid=False)),
-    "solver, no search": Settings(search=Search(enabled=False)),
-    "solver, one round": Settings(search=Search(rounds=0, attempts=1)),
-    "solver": Settings(),
+    "gradient": OcclusionSettings(method="gradient"),
+    "gradient, density 0.1": OcclusionSettings(method="gradient", gradient=Gradient(density=0.1)),
+    "gradient, density 0.1, widened 0.03": OcclusionSettings(
+        method="gradient", gradient=Gradient(density=0.1, widened=0.03)
+    ),
+    "gradient, blur 8": OcclusionSettings(method="gradient", gradient=Gradient(blur=8.0)),
+    "solver, no search, no pyramid": OcclusionSettings(search=Search(enabled=False), refine=Refine(pyramid=False)),
+    "solver, no search": OcclusionSettings(search=Search(enabled=False)),
+    "solver, one round": OcclusionSettings(search=Search(rounds=0, attempts=1)),
+    "solver": OcclusionSettings(),
 }
 
 
@@ -84,7 +86,7 @@ def main() -> None:
         rows = ABLATIONS
     else:
         rows = {
-            f"{aggregation.value}, {method}": Settings(
+            f"{aggregation.value}, {method}": OcclusionSettings(
                 method=method, render=RenderSettings(aggregation=aggregation), search=Search()
             )
             for aggregation in map(Aggregation, options.aggregation)
@@ -97,11 +99,11 @@ def main() -> None:
 
 
 def cuboid_table(
-    rows: dict[str, Settings], depths: Sequence[float], lateral: Sequence[float], device: torch.device
+    rows: dict[str, OcclusionSettings], depths: Sequence[float], lateral: Sequence[float], device: torch.device
 ) -> None:
     """Print successes, steps and seconds for each row and depth."""
     print("| | " + " | ".join(f"{depth:g} behind" for depth in depths) + " |\n|---" * 1 + "|---" * len(depths) + "|")
-    solve_cuboids(Settings(search=Search(enabled=False)), 1.5, 0.0, device)  # libraries and kernels are loaded
+    solve_cuboids(OcclusionSettings(search=Search(enabled=False)), 1.5, 0.0, device)  # libraries and kernels are loaded
     for name, settings in rows.items():
         cells = []
         for depth in depths:
@@ -113,7 +115,7 @@ def cuboid_table(
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
-def solve_cuboids(settings: Settings, depth: float, x: float, device: torch.device) -> Outcome:
+def solve_cuboids(settings: OcclusionSettings, depth: float, x: float, device: torch.device) -> Outcome:
     """From the blue cuboid at (x, 0, -depth)."""
     free = Freedom(rotation=(False,) * 3)
     blue = primitive("cuboid", (1.6, 0.8, 1.2), [(0, 1, 1), (0, 1, 0.2), (0, 0.2, 1)])
@@ -147,7 +149,7 @@ def random_table(seeds: Sequence[int], device: torch.device) -> None:
     for seed in seeds:
         bodies, truth, shown, target = random_scene(seed, device)
         began = time.perf_counter()
-        solution = occlusion.solve(bodies, [target], Settings(search=Search(reach=1.0), seed=seed))
+        solution = occlusion.solve(bodies, [target], OcclusionSettings(search=Search(reach=1.0), seed=seed))
         times.append(time.perf_counter() - began)
         scene = Bodies(bodies)
         away = (scene.centers(solution.poses) - scene.centers(truth)).norm(dim=1) / scene.sizes(truth)

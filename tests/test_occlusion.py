@@ -12,7 +12,7 @@ from voge import occlusion
 from voge.convert.primitives import primitive
 from voge.geometry import rigid
 from voge.geometry.similarity import axis_quat, similarity
-from voge.occlusion import Bodies, Body, Freedom, Gradient, Search, Settings, Target
+from voge.occlusion import Bodies, Body, Freedom, Gradient, OcclusionSettings, Search, Target
 from voge.occlusion.jacobian import jacobian
 from voge.occlusion.levels import level_of, strided
 from voge.occlusion.proposals import Layers, layered, views_of
@@ -61,7 +61,7 @@ def test_an_object_wholly_hidden_at_the_start_is_found_in_front(behind: float):
     starts = [moved(truth[0], (-1, 0, -behind)), truth[1]]
     # As by default, but for a coarser grid, to be quick.
     search = Search(spacing=0.6, depth_ratio=1.4, smallest=0.2, kept=4)
-    solution = occlusion.solve(starts, [picture_of(truth)], Settings(search=search))
+    solution = occlusion.solve(starts, [picture_of(truth)], OcclusionSettings(search=search))
     assert shift_of(solution.poses, 0, (0.5, 0, 1)) < 0.01
     assert shift_of(solution.poses, 1, (0, 0, 0)) < 0.01
     assert solution.order == [(0, 1)]
@@ -73,7 +73,7 @@ def test_position_and_rotation_of_a_half_hidden_object_are_found():
     free = Freedom(angle=40)
     truth = [box(STILL, at=(0.6, 0, 1.2)), replace(wall(free), pose=similarity((0, 0, 0), turn))]
     starts = [truth[0], moved(truth[1], (-0.4, 0.3, -0.5))]
-    solution = occlusion.solve(starts, [picture_of(truth)], Settings(search=Search(reach=0.5)))
+    solution = occlusion.solve(starts, [picture_of(truth)], OcclusionSettings(search=Search(reach=0.5)))
     assert shift_of(solution.poses, 1, (0, 0, 0)) < 0.02
     assert float(rigid.angle_between(solution.poses[1], truth[1].pose)) < 0.5
 
@@ -82,7 +82,7 @@ def test_scale_is_found_where_it_is_free_and_depth_is_not():
     free = Freedom(translation=(True, True, False), rotation=(False,) * 3, scale=True)
     truth = box(free)
     start = replace(truth, pose=similarity((0.2, 0.1, 0), scale=1.3))
-    solution = occlusion.solve([start], [picture_of([truth])], Settings(search=Search(enabled=False)))
+    solution = occlusion.solve([start], [picture_of([truth])], OcclusionSettings(search=Search(enabled=False)))
     assert float(rigid.scale_of(solution.poses[0])) == pytest.approx(1, abs=5e-3)
 
 
@@ -90,7 +90,7 @@ def test_silhouettes_alone_place_an_object():
     truth = box(at=(0.4, 0.2, 0.5))
     seen = render(truth.ellipsoids.transform(truth.pose.float()), camera())
     target = Target(camera(), silhouette=seen.alpha[0])
-    solution = occlusion.solve([moved(truth, (0, 0, 0))], [target], Settings(search=Search(reach=1.0)))
+    solution = occlusion.solve([moved(truth, (0, 0, 0))], [target], OcclusionSettings(search=Search(reach=1.0)))
     assert shift_of(solution.poses, 0, (0.4, 0.2, 0.5)) < 0.02
 
 
@@ -103,13 +103,15 @@ def test_masked_pixels_do_not_count():
     mask = torch.ones(SIZE, SIZE)
     mask[: SIZE // 2 - 8] = 0
     masked = Target(target.camera, spoiled, mask=mask)
-    solution = occlusion.solve([moved(truth, (0, 0, 0))], [masked], Settings(search=Search(enabled=False)))
+    solution = occlusion.solve([moved(truth, (0, 0, 0))], [masked], OcclusionSettings(search=Search(enabled=False)))
     assert shift_of(solution.poses, 0, (0.3, 0, 0.2)) < 0.01
 
 
 def test_gradient_descent_moves_a_visible_object():
     truth = box(at=(0.2, 0.1, 0.0))
-    settings = Settings(method="gradient", gradient=Gradient(steps=60, final=0.05), search=Search(enabled=False))
+    settings = OcclusionSettings(
+        method="gradient", gradient=Gradient(steps=60, final=0.05), search=Search(enabled=False)
+    )
     solution = occlusion.solve([moved(truth, (0, 0, 0))], [picture_of([truth])], settings)
     assert len(solution.path) == 60
     assert shift_of(solution.poses, 0, (0.2, 0.1, 0)) < 0.05
@@ -118,7 +120,7 @@ def test_gradient_descent_moves_a_visible_object():
 def test_solving_twice_gives_the_same_bits():
     truth = [box(at=(0.5, 0, 1)), wall()]
     starts = [moved(truth[0], (0.3, 0, 0.8)), truth[1]]
-    settings = Settings(search=Search(reach=0.4, rounds=1, attempts=1, kept=3))
+    settings = OcclusionSettings(search=Search(reach=0.4, rounds=1, attempts=1, kept=3))
     first, second = (occlusion.solve(starts, [picture_of(truth)], settings).poses for _ in range(2))
     assert torch.equal(first, second)
 
@@ -130,7 +132,7 @@ def test_what_is_not_free_stays():
     free = Freedom(translation=(True, False, False), rotation=(False,) * 3)
     truth = box(free, at=(0.5, 0.0, 0.0))
     search = Search(reach=0.5, rounds=1, attempts=1)
-    solution = occlusion.solve([moved(truth, (0, 0.1, 0.2))], [picture_of([truth])], Settings(search=search))
+    solution = occlusion.solve([moved(truth, (0, 0.1, 0.2))], [picture_of([truth])], OcclusionSettings(search=search))
     assert solution.poses[0, 1:3, 3].tolist() == [0.1, 0.2]
     assert torch.equal(solution.poses[0, :3, :3], torch.eye(3, dtype=torch.float64))
 
@@ -168,7 +170,7 @@ def test_visible_fraction_and_order_of_a_known_scene():
 def test_an_object_out_of_view_is_reported_and_stays_finite(method: str):
     away = box(at=(0, 0, 40), name="away")
     target = picture_of([wall()])
-    settings = Settings(method=method, gradient=Gradient(steps=3), search=Search(enabled=False))
+    settings = OcclusionSettings(method=method, gradient=Gradient(steps=3), search=Search(enabled=False))
     solution = occlusion.solve([wall(), away], [target], settings)
     assert solution.poses.isfinite().all()
     assert "away is out of view" in solution.warnings[0]
@@ -176,7 +178,7 @@ def test_an_object_out_of_view_is_reported_and_stays_finite(method: str):
 
 def test_a_target_without_the_object_is_reported():
     empty = Target(camera(), torch.zeros(SIZE, SIZE, 3))
-    solution = occlusion.solve([box()], [empty], Settings(search=Search(reach=0.5, rounds=0)))
+    solution = occlusion.solve([box()], [empty], OcclusionSettings(search=Search(reach=0.5, rounds=0)))
     assert solution.poses.isfinite().all()
     assert any("box" in note for note in solution.warnings)
 
@@ -184,14 +186,14 @@ def test_a_target_without_the_object_is_reported():
 def test_identical_objects_are_reported():
     made = primitive("cuboid", (1, 1, 1), COLORS, 100)
     twins = [Body("a", made, similarity((-1, 0, 0)), SLIDING), Body("b", made, similarity((1, 0, 0)), SLIDING)]
-    solution = occlusion.solve(twins, [picture_of(twins)], Settings(search=Search(enabled=False)))
+    solution = occlusion.solve(twins, [picture_of(twins)], OcclusionSettings(search=Search(enabled=False)))
     assert solution.warnings == ("a and b look the same: they may be swapped",)
 
 
 def test_a_target_that_is_not_finite_raises():
     image = torch.full((SIZE, SIZE, 3), math.nan)
     with pytest.raises((FloatingPointError, ArithmeticError)):
-        occlusion.solve([box()], [Target(camera(), image)], Settings(search=Search(enabled=False)))
+        occlusion.solve([box()], [Target(camera(), image)], OcclusionSettings(search=Search(enabled=False)))
 
 
 # ---- Parts ------------------------------------------------------------------------------------

@@ -104,11 +104,11 @@ def test_gradient_descent_with_other_aggregations(scene, tmp_path, aggregation):
 
 @pytest.mark.parametrize("method", ["solver", "gradient"])
 def test_a_resumed_run_ends_as_the_uninterrupted_one(scene, tmp_path, monkeypatch, method):
-    from voge_cli.occlusion import results as occlusion_results
+    from voge.occlusion import pictures
     from voge_cli.runs import RunFolder
 
     options = ["--method", method, "--steps", "6", "--deterministic", "save_every=2", *QUICK]
-    monkeypatch.setattr(occlusion_results, "_frames", lambda *_: iter([np.zeros((16, 16, 3))] * 2))
+    monkeypatch.setattr(pictures, "film", lambda *_: iter([np.zeros((16, 16, 3))] * 2))
     try:
         whole = json.loads(run("occlusion", scene, "-o", tmp_path / "whole", "--json", *options).stdout)
         save, saved = RunFolder.save, []

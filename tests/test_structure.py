@@ -71,7 +71,7 @@ def public_things() -> list[tuple[str, str]]:
 
 def test_settings_are_read_without_anything_heavy(tree):
     """So that `--help` never waits for torch."""
-    waiting = {"voge.fitting.settings", "voge.occlusion.settings"}  # made of options next
+    waiting = {"voge.fitting.settings"}  # made of options next
     names = [name for name in tree.files if name.endswith(".settings") and name not in waiting]
     assert "voge.rendering.settings" in names
     for name in names:

@@ -26,7 +26,7 @@ COMMANDS = {
     "info": ("info", "Show versions, devices, and which backend renders and why."),
     "demo": ("demo", "Show convert, render and fit at work on the Utah teapot."),
     "match": ("match", "Match views by neural features."),
-    "occlusion": ("occlusion", "Find where objects stand that hide each other."),
+    "occlusion": ("commands.occlusion", "Find where objects stand that hide each other."),
     "pose": ("pose", "Poses of objects by neural features: train, estimate, and the data for it."),
 }
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from voge.geometry import rigid
 from voge.occlusion.levels import level_of
 from voge.occlusion.problem import Bodies, Target
-from voge.occlusion.settings import Settings
+from voge.occlusion.settings import OcclusionSettings
 from voge.optim.optimizer import Optimizer, Step, Variable
 from voge.optim.settings import Rate
 from voge.scene.ellipsoids import Ellipsoids
@@ -25,7 +25,7 @@ from voge.scene.ellipsoids import Ellipsoids
 class GradientDescent:
     """A descent that can be driven, saved and resumed as `voge.optim.optimizer` describes."""
 
-    def __init__(self, bodies: Bodies, targets: Sequence[Target], settings: Settings) -> None:
+    def __init__(self, bodies: Bodies, targets: Sequence[Target], settings: OcclusionSettings) -> None:
         self.bodies, self.targets, self.settings = bodies, targets, settings
         self._free = bodies.mask.to(torch.float64)
         self._units = torch.ones_like(self._free)

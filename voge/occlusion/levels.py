@@ -15,26 +15,12 @@ import torch
 from torch import Tensor
 
 from voge.occlusion.problem import Target
+from voge.occlusion.settings import Weights
 from voge.rendering.renderer import Rendered, render
 from voge.rendering.settings import RenderSettings
 from voge.scene.ellipsoids import Ellipsoids
 
 CLEAR = 1e-3  # share of pixels' differences that a Gaussian of the blur's width has beyond where it is cut
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """How much each kind of difference counts: a mean over pixels of squares, times this."""
-
-    image: float = 1.0
-    silhouette: float = 1.0
-
-    def __post_init__(self) -> None:
-        if min(self.image, self.silhouette) < 0 or self.image + self.silhouette <= 0:
-            raise ValueError(
-                "weights must be at least 0 and one of them above; "
-                f"got image={self.image}, silhouette={self.silhouette}"
-            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,14 @@
-"""How an occlusion problem is solved."""
+"""How an occlusion problem is solved, and how it is read from a scene file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from voge.occlusion.levels import Weights
+from voge import option as options
+from voge.convert.settings import Conversion
+from voge.io.settings import CameraFile
+from voge.option import Settings, nested, option
 from voge.rendering.settings import RenderSettings
 
 
@@ -16,101 +19,159 @@ class Method(str, Enum):
     gradient = "gradient"  # gradient descent through the renderer, as in the paper (section 4.6)
 
 
+class Loss(str, Enum):
+    """What of the pictures is compared."""
+
+    color = "color"
+    silhouette = "silhouette"
+    features = "features"
+
+
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class Weights(Settings):
+    """How much each kind of difference counts: a mean over pixels of squares, times this."""
+
+    image: float = option(1.0, "weight of the differences of colors or features")
+    silhouette: float = option(1.0, "weight of the differences of silhouettes")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.image, self.silhouette) < 0 or self.image + self.silhouette <= 0:
+            raise ValueError(
+                "weights must be at least 0 and one of them above; "
+                f"got image={self.image}, silhouette={self.silhouette}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search(Settings):
     """Where each object is looked for, given the others."""
 
-    enabled: bool = True
-    reach: float | None = None  # diameters from the start; None: all over the view, at all depths
-    spacing: float = 0.35  # between places across the view, diameters; wider ones miss thin objects
-    depth_ratio: float = 1.2  # between one depth and the next
-    smallest: float = 0.08  # least size in the picture, of its longer side, where `reach` is None
-    rotations: int = 6  # turned starts beside the one that it has; 0: none
-    kept: int = 8  # of the best places, improved side by side
-    iterations: int = 10  # of that
-    enough: float = 1e-5  # of what the targets differ from the background: search ends when less is unexplained
-    attempts: int = 2  # from an empty scene; then, where that explains too little, from the start poses
-    rounds: int = 4  # at most, each looking for every object again; ended by one that gains less than a tenth
-
-    def __post_init__(self) -> None:
-        rules = {
-            "reach": (self.reach is None or self.reach > 0, "must be positive, or None"),
-            "spacing": (self.spacing > 0, "must be positive"),
-            "depth_ratio": (self.depth_ratio > 1, "must be above 1"),
-            "smallest": (0 < self.smallest <= 1, "must be above 0 and at most 1"),
-            "rotations": (self.rotations >= 0, "must be at least 0"),
-            "kept": (self.kept >= 1, "must be at least 1"),
-            "iterations": (self.iterations >= 1, "must be at least 1"),
-            "attempts": (self.attempts >= 1, "must be at least 1"),
-            "enough": (0 <= self.enough < 1, "must be at least 0 and below 1"),
-            "rounds": (self.rounds >= 0, "must be at least 0"),
-        }
-        _check(self, rules)
+    enabled: bool = option(
+        True, "look for objects all over the view", flag="--multi-start/--no-multi-start", default_text="yes"
+    )
+    reach: float | None = option(
+        None,
+        "how far from its start an object is looked for, in its diameters",
+        above=0,
+        rule="must be positive, or None",
+        default_text="all over the view, at all depths",
+    )
+    spacing: float = option(0.35, "between places across the view, diameters; wider ones miss thin objects", above=0)
+    depth_ratio: float = option(1.2, "ratio of one depth and the one before it", above=1)
+    smallest: float = option(
+        0.08,
+        "least size of an object in the picture, of its longer side, where `reach` is not given",
+        above=0,
+        at_most=1,
+    )
+    rotations: int = option(6, "turned starts of an object beside its own; 0: none", at_least=0)
+    kept: int = option(8, "best places that are improved, side by side", at_least=1)
+    iterations: int = option(10, "iterations that improve these places", at_least=1)
+    enough: float = option(
+        1e-5, "search ends when a smaller share of the objects' picture is unexplained", at_least=0, below=1
+    )
+    attempts: int = option(
+        2, "first from an empty scene, then, where that explains too little, from the start poses", at_least=1
+    )
+    rounds: int = option(4, "times that every object is looked for again, at most", at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refine:
+class Refine(Settings):
     """Damped least squares of all objects together."""
 
-    pyramid: bool = True  # coarse levels first; else only the finest
-    iterations: int = 20  # at most, a level
-    patience: float = 1e-3  # a level ends when a step gains less than this share of the cost
-    robust: float | None = None  # differences of a pixel beyond this count ever less; None: all count as squares
-
-    def __post_init__(self) -> None:
-        rules = {
-            "iterations": (self.iterations >= 1, "must be at least 1"),
-            "patience": (0 <= self.patience < 1, "must be at least 0 and below 1"),
-            "robust": (self.robust is None or self.robust > 0, "must be positive, or None"),
-        }
-        _check(self, rules)
+    pyramid: bool = option(True, "coarse levels first; else the finest alone")
+    iterations: int = option(20, "iterations of a level, at most", at_least=1)
+    patience: float = option(
+        1e-3, "a level ends when a step gains less than this share of the cost", at_least=0, below=1
+    )
+    robust: float | None = option(
+        None,
+        "differences of a pixel beyond this, such as 0.2, count ever less",
+        above=0,
+        rule="must be positive, or None",
+        default_text="all count as squares",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gradient:
+class Gradient(Settings):
     """Gradient descent."""
 
-    steps: int = 200
-    rate: float = 0.023  # of Adam, diameters and radians a step: the paper's 0.05 for its cuboid of 2.2
-    final: float = 1.0  # of the rate at the last step
-    betas: list[float] = field(default_factory=lambda: [0.6, 0.4])  # of the released code
-    density: float = 1.0  # factor at the start: below 1, what is hidden is seen through what hides it
-    widened: float = 0.0  # added to every ellipsoid's deviations at the start, diameters
-    blur: float = 0.0  # of the differences at the start, pixels
-    anneal: float = 0.75  # part of the steps after which density, width and blur are their own
-
-    def __post_init__(self) -> None:
-        rules = {
-            "steps": (self.steps >= 1, "must be at least 1"),
-            "rate": (self.rate > 0, "must be positive"),
-            "final": (0 < self.final <= 1, "must be above 0 and at most 1"),
-            "betas": (len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "must be two numbers from 0 to 1"),
-            "density": (0 < self.density <= 1, "must be above 0 and at most 1"),
-            "widened": (self.widened >= 0, "must be at least 0"),
-            "blur": (self.blur >= 0, "must be at least 0"),
-            "anneal": (0 < self.anneal <= 1, "must be above 0 and at most 1"),
-        }
-        _check(self, rules)
+    steps: int = option(200, "steps of gradient descent", at_least=1, flag="--steps")
+    # The paper's 0.05 for its cuboid of 2.2.
+    rate: float = option(0.023, "learning rate of Adam, diameters and radians a step", above=0)
+    final: float = option(1.0, "learning rate of the last step, as a share of `rate`", above=0, at_most=1)
+    betas: list[float] = option(
+        [0.6, 0.4],  # of the released code
+        "decay of Adam's two averages",
+        holds=lambda betas: len(betas) == 2 and all(0 <= beta < 1 for beta in betas),
+        rule="must be two numbers from 0 to 1",
+    )
+    density: float = option(
+        1.0, "factor of densities at the start: below 1, hidden objects shine through", above=0, at_most=1
+    )
+    widened: float = option(0.0, "added to the ellipsoids' widths at the start, diameters", at_least=0)
+    blur: float = option(0.0, "blur of the differences at the start, pixels", at_least=0)
+    anneal: float = option(
+        0.75, "part of the steps after which density, widths and blur are their own", above=0, at_most=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """All of them."""
+class SolveSettings(Settings):
+    """What moves the objects, and by which differences."""
 
-    method: Method = Method.solver
-    background: list[float] = field(default_factory=lambda: [0.0])  # behind all: a value a channel, or one
-    weights: Weights = field(default_factory=Weights)
-    search: Search = field(default_factory=Search)
-    refine: Refine = field(default_factory=Refine)
-    gradient: Gradient = field(default_factory=Gradient)
-    render: RenderSettings = field(default_factory=RenderSettings)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "method", Method(self.method))
+    method: Method = option(Method.solver, "what moves objects", flag="--method")
+    background: list[float] = option([0.0], "color or features behind all objects: a value a channel, or one for all")
+    weights: Weights = nested(Weights, "how much each kind of difference counts")
+    search: Search = nested(Search, "where each object is looked for, given the others", promote=True)
+    refine: Refine = nested(Refine, "damped least squares of all objects together, from coarse to fine")
+    gradient: Gradient = nested(Gradient, "gradient descent", promote=True)
 
 
-def _check(settings: object, rules: dict[str, tuple[bool, str]]) -> None:
-    for name, (holds, rule) in rules.items():
-        if not holds:
-            raise ValueError(f"{name} {rule}, got {getattr(settings, name)}")
+@dataclass(frozen=True, kw_only=True)
+class OcclusionSettings(SolveSettings):
+    """How `voge.occlusion.solve` finds poses."""
+
+    render: RenderSettings = nested(RenderSettings, "how rays meet ellipsoids")
+    seed: int = option(0, "seed of all random numbers", flag="--seed", metavar="N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneCameras(CameraFile):
+    """The cameras of the targets."""
+
+    file: str | None = option(
+        None, "cameras in place of the scene's", flag="--cameras", metavar="FILE", default_text=""
+    )
+    frames: list[str] | None = option(None, "not used: targets name their views")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneSettings(Settings):
+    """How `voge.occlusion.load_problem` reads a scene file, and how the problem is solved."""
+
+    losses: list[Loss] = option(
+        [Loss.color],
+        "what is compared: color, silhouette, features",
+        holds=lambda losses: bool(losses) and not {Loss.color, Loss.features} <= set(losses),
+        rule="must have silhouette, color or features, and not both of these",
+        flag="--loss",
+        metavar="L,...",
+    )
+    cameras: SceneCameras = nested(SceneCameras, "cameras of the targets", promote=True)
+    solve: SolveSettings = nested(SolveSettings, "how poses are found", promote=True)
+    settings: RenderSettings = nested(RenderSettings, "how rays meet ellipsoids", promote=True)
+    convert: Conversion = nested(Conversion, "how meshes and points are converted")
+    seed: int = option(0, "seed of all random numbers", flag="--seed", metavar="N")
+
+    @property
+    def problem(self) -> OcclusionSettings:
+        """What `voge.occlusion.solve` takes."""
+        weights = self.solve.weights
+        if Loss.silhouette not in self.losses:
+            weights = replace(weights, silhouette=0.0, image=weights.image or 1.0)
+        values = options.values(self.solve, SolveSettings)
+        return OcclusionSettings(**{**values, "weights": weights}, render=self.settings, seed=self.seed)

@@ -1,4 +1,4 @@
-"""What came out: poses, how much of each object is seen, what hides what, and how sure each place is."""
+"""Solving, and what comes out: poses, how much of each object is seen, what hides what, how sure each place is."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch import Tensor
 
 from voge.geometry import rigid
 from voge.occlusion.analysis import Visibility, depth_order, visibility
-from voge.occlusion.problem import Bodies, Target
+from voge.occlusion.gradient import GradientDescent
+from voge.occlusion.problem import Bodies, Body, Target
 from voge.occlusion.proposals import DISTINCT_ANGLE, DISTINCT_SHIFT
-from voge.occlusion.settings import Settings
-from voge.occlusion.solver import Ladder, candidate_poses, rest_of
+from voge.occlusion.settings import Method, OcclusionSettings
+from voge.occlusion.solver import Ladder, candidate_poses, rest_of, solve_steps
 
 UNSEEN = 0.005  # of an object: with less in the picture, it says nothing of where the object is
 NEEDLESS = 0.0  # evidence at or below this: the picture is no worse without the object
@@ -35,8 +36,36 @@ class Solution:
     warnings: tuple[str, ...]
 
 
+def solve(scene: Sequence[Body], targets: Sequence[Target], settings: OcclusionSettings | None = None) -> Solution:
+    """The poses with which the scene looks like its targets.
+
+    Args:
+        scene: the objects, with start poses and what may change of them; on one device, in one dtype.
+        targets: pictures and their cameras, on that device and in that dtype.
+        settings: how poses are found.
+
+    Raises:
+        voge.errors.DivergedError, FloatingPointError: a picture is not finite.
+    """
+    settings = settings or OcclusionSettings()
+    bodies = Bodies(list(scene))
+    path: list[tuple[Tensor, float]] = []
+    if settings.method is Method.gradient:
+        descent = GradientDescent(bodies, targets, settings)
+        for step in descent.run():
+            path.append((descent.poses, step.values()["loss"]))
+        return conclude(bodies, targets, settings, descent.poses, path)
+    for state in solve_steps(bodies, Ladder.of(targets, settings), settings):
+        path.extend(state.trace)
+    return conclude(bodies, targets, settings, state.poses, path)
+
+
 def conclude(
-    bodies: Bodies, targets: Sequence[Target], settings: Settings, poses: Tensor, path: Sequence[tuple[Tensor, float]]
+    bodies: Bodies,
+    targets: Sequence[Target],
+    settings: OcclusionSettings,
+    poses: Tensor,
+    path: Sequence[tuple[Tensor, float]],
 ) -> Solution:
     """The solution that poses are."""
     ladder = Ladder.of(targets, settings)
@@ -64,7 +93,7 @@ def _share(worse: float, better: float) -> float:
     return (worse - better) / worse if worse > 0 else 0.0
 
 
-def _margin(bodies: Bodies, ladder: Ladder, settings: Settings, poses: Tensor, number: int) -> float:
+def _margin(bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, poses: Tensor, number: int) -> float:
     """How much worse the best other place of an object is, as a share of its cost; both at the coarse level."""
     if not settings.search.enabled:
         return float("nan")

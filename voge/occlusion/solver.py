@@ -11,9 +11,10 @@ was saved goes on as the uninterrupted one would have.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from voge.occlusion.jacobian import jacobian
 from voge.occlusion.levels import Level, level_of
 from voge.occlusion.problem import Bodies, Target
 from voge.occlusion.proposals import Layers, improve, propose, step_units
-from voge.occlusion.settings import Settings
+from voge.occlusion.settings import OcclusionSettings
 from voge.optim.least_squares import LeastSquares, minimize
 from voge.rendering.renderer import Rendered
 from voge.scene.ellipsoids import Ellipsoids, cat
@@ -31,6 +32,9 @@ COARSE = 110  # longest side in pixels of the level that proposals are improved 
 GAIN = 0.99  # a proposal must lower the cost below this share of it: less is the layers' inexactness
 ROUND_GAIN = 0.9  # likewise a round, to be worth another
 SETTLING = 12  # iterations of all objects together after proposals
+
+
+_FACTS = ("phase", "number", "round", "placed", "cost", "earlier", "attempt")  # of a state, plain values
 
 
 class Phase(str, Enum):
@@ -57,6 +61,26 @@ class State:
     best: tuple[Tensor, float] | None = None  # poses and cost of the best attempt before this
     trace: tuple[tuple[Tensor, float], ...] = field(default=())  # poses and costs of the last piece, in order
 
+    def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The state without its trace, as tensors and as plain values that JSON holds."""
+        tensors, facts = {"poses": self.poses}, {name: getattr(self, name) for name in _FACTS}
+        facts |= {"phase": self.phase.value, "placed": list(self.placed)}
+        if self.best is not None:
+            tensors["best"], facts["best"] = self.best
+        return tensors, facts
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> State:
+        """The state that `saved` gave.
+
+        Raises:
+            KeyError, ValueError: these are of something else.
+        """
+        best = (tensors["best"], facts["best"]) if "best" in tensors else None
+        values = {name: facts[name] for name in _FACTS}
+        values |= {"phase": Phase(facts["phase"]), "placed": tuple(facts["placed"]), "best": best}
+        return cls(tensors["poses"], **values)
+
 
 @dataclass(frozen=True, eq=False)
 class Ladder:
@@ -68,7 +92,7 @@ class Ladder:
     signal: float  # cost of an empty scene at `coarse`
 
     @classmethod
-    def of(cls, targets: Sequence[Target], settings: Settings) -> Ladder:
+    def of(cls, targets: Sequence[Target], settings: OcclusionSettings) -> Ladder:
         """Strides by powers of 2; the last level is every pixel, not blurred."""
         longest = max(max(target.camera.width, target.camera.height) for target in targets)
         stride = 1
@@ -98,13 +122,13 @@ def _signal(level: Level) -> float:
     return total
 
 
-def begin(bodies: Bodies, settings: Settings) -> State:
+def begin(bodies: Bodies, settings: OcclusionSettings) -> State:
     """The state before anything is done."""
     poses = bodies.bounded(bodies.starts)
     return State(poses, Phase.place if settings.search.enabled else Phase.refine)
 
 
-def advance(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) -> State:
+def advance(bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, state: State) -> State:
     """The state after the next piece of work.
 
     Raises:
@@ -119,7 +143,9 @@ def advance(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) ->
     return state
 
 
-def solve_steps(bodies: Bodies, ladder: Ladder, settings: Settings, state: State | None = None) -> Iterator[State]:
+def solve_steps(
+    bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, state: State | None = None
+) -> Iterator[State]:
     """All states after `state`, or from the beginning."""
     state = state or begin(bodies, settings)
     while state.phase is not Phase.done:
@@ -127,7 +153,7 @@ def solve_steps(bodies: Bodies, ladder: Ladder, settings: Settings, state: State
         yield state
 
 
-def _place(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) -> State:
+def _place(bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, state: State) -> State:
     """Put the object that explains most into the scene; after the last let all settle."""
     count = len(bodies.bodies)
     best: tuple[float, int, Tensor] | None = None
@@ -149,7 +175,7 @@ def _place(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) -> 
     return State(poses, phase, 0, 1, placed, cost, cost, trace=trace + settled)
 
 
-def _look(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) -> State:
+def _look(bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, state: State) -> State:
     """Look for one object again; after the last of a round let all settle."""
     everyone = range(len(bodies.bodies))
     number = state.number
@@ -177,7 +203,7 @@ def _look(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) -> S
     return replace(state, poses=poses, phase=Phase.refine, number=0, cost=cost, trace=trace, best=None)
 
 
-def _refine(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) -> State:
+def _refine(bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, state: State) -> State:
     """All objects together at one level."""
     level = ladder.levels[state.number]
     poses, cost, trace = refine_level(bodies, level, settings, state.poses, settings.refine.iterations)
@@ -186,7 +212,7 @@ def _refine(bodies: Bodies, ladder: Ladder, settings: Settings, state: State) ->
 
 
 def refine_level(
-    bodies: Bodies, level: Level, settings: Settings, poses: Tensor, iterations: int
+    bodies: Bodies, level: Level, settings: OcclusionSettings, poses: Tensor, iterations: int
 ) -> tuple[Tensor, float, tuple[tuple[Tensor, float], ...]]:
     """Poses, cost and the way there of damped least squares at one level."""
     bodies = Bodies(bodies.bodies, level.targets[0].camera)
@@ -217,7 +243,7 @@ def refine_level(
 def best_pose(
     bodies: Bodies,
     ladder: Ladder,
-    settings: Settings,
+    settings: OcclusionSettings,
     poses: Tensor,
     present: Sequence[int],
     number: int,
@@ -232,7 +258,7 @@ def best_pose(
 def candidate_poses(
     bodies: Bodies,
     ladder: Ladder,
-    settings: Settings,
+    settings: OcclusionSettings,
     poses: Tensor,
     present: Sequence[int],
     number: int,
