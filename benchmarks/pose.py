@@ -27,17 +27,15 @@ from voge.convert.settings import MeshMethod
 from voge.errors import ExtractorError
 from voge.pose import matching
 from voge.pose.data.crops import Framing
-from voge.pose.data.datasets import LEVELS, DataSet, open_data
+from voge.pose.data.datasets import DataSet, open_data
 from voge.pose.data.frames import annotated_frame, stack
-from voge.pose.data.views import Augmentation
-from voge.pose.estimation.ablation import Block
-from voge.pose.estimation.estimator import Estimation, Estimator
+from voge.pose.estimation.estimator import Estimator
 from voge.pose.estimation.evaluation import Prediction, predict, summarize
 from voge.pose.estimation.metrics import table
-from voge.pose.estimation.refinement import Method, Refinement
 from voge.pose.network.features import STRIDE, fixed
-from voge.pose.network.model import Category, PoseModel, Shape, load_model
-from voge.pose.network.training import Trainer, Training, prepare
+from voge.pose.network.model import Category, PoseModel, load_model
+from voge.pose.network.training import Trainer, prepare
+from voge.pose.settings import LEVELS, Augmentation, Block, Estimation, Method, Refinement, Shape, Synthesis, Training
 from voge.pose.synthetic import benchmark
 from voge.rendering.pixel_filter import on_cells, widened
 from voge.rendering.settings import Aggregation, RenderSettings
@@ -110,7 +108,7 @@ def main() -> None:
 def make_data(arguments: argparse.Namespace) -> DataSet:
     """The synthetic set, where it is not there yet."""
     zoom = arguments.zoom
-    settings = benchmark.Synthesis(
+    settings = Synthesis(
         categories=arguments.categories.split(","), train=arguments.train, test=arguments.test,
         width=round(320 * zoom), height=round(256 * zoom), focal=1100 * zoom,
     )  # fmt: skip
@@ -125,6 +123,7 @@ def make_data(arguments: argparse.Namespace) -> DataSet:
 
 def training(arguments: argparse.Namespace, seed: int, settings: RenderSettings) -> Training:
     return Training(
+        categories=arguments.categories.split(","),
         extractor=arguments.extractor, pretrained=arguments.extractor == "efficientnet", width=arguments.width,
         channels=arguments.channels, shape=Shape(arguments.shape), count=arguments.count, size=arguments.size,
         epochs=arguments.epochs, batch=arguments.batch, rate=arguments.rate, workers=arguments.workers, seed=seed,
@@ -138,7 +137,7 @@ def trained(data: DataSet, settings: Training, arguments: argparse.Namespace, na
     device = torch.device(arguments.device)
     if not path.exists():
         started = time.perf_counter()
-        trainer = Trainer(prepare(data, settings, arguments.categories.split(",")), settings, device)
+        trainer = Trainer(prepare(data, settings), settings, device)
         prepared = time.perf_counter() - started
         for step in trainer.run():
             if step.number % 100 == 0 or step.number == trainer.steps:

@@ -519,7 +519,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(toy, tmp_path):
     options = ("--epochs", "1", "--deterministic", "save_every=2", "-o")
     run(*arguments, *options, tmp_path / "whole")
     from voge_cli import config as configs
-    from voge_cli.pose.schemas import PoseTrainConfig
+    from voge_cli.commands.pose_train import PoseTrainConfig
     from voge_cli.runs import RunFolder
 
     run(*arguments, *options, tmp_path / "part")
@@ -551,7 +551,7 @@ def _stop_after(steps, config, folder):
     from voge.pose.data.datasets import open_data
     from voge.pose.network.training import Trainer, prepare
 
-    trainer = Trainer(prepare(open_data(Path(config.data)), config.training()), config.training(), torch.device("cpu"))
+    trainer = Trainer(prepare(open_data(Path(config.data)), config), config, torch.device("cpu"))
     for step in trainer.run():
         if step.number == steps:
             break

@@ -28,6 +28,7 @@ class UsageError(ValueError):
 _CODES = {
     "UsageError": ExitCode.usage,
     "SettingsError": ExitCode.usage,
+    "ExtractorError": ExitCode.usage,
     "DataError": ExitCode.data,
     "DivergedError": ExitCode.diverged,
     "BackendError": ExitCode.device,

@@ -14,9 +14,22 @@ from typer.core import TyperGroup
 
 from voge_cli import errors
 
-# Name: where the function stands, and the first line of its docstring. Each is loaded when it is used: to list them
-# must not take the time to read the settings of all.
-COMMANDS = {
+# Name: where the function stands, or a table of further commands; and the first line of the docstring. Each command is
+# loaded when it is used: to list them must not take the time to read the settings of all.
+Table = Mapping[str, tuple[Any, str]]
+POSE = {
+    "train": (
+        "commands.pose_train",
+        "Train neural ellipsoids of categories: a network, and a feature an ellipsoid.",
+    ),
+    "estimate": ("commands.pose_estimate", "Estimate poses of objects in a data set or in pictures."),
+    "synth": (
+        "commands.pose_synth",
+        "Make a synthetic data set with exact labels, in the layout of PASCAL3D+ and Occluded PASCAL3D+.",
+    ),
+    "check-data": ("commands.pose_check_data", "Say what is missing from a copy of a data set."),
+}
+COMMANDS: Table = {
     "convert": ("commands.convert", "Convert a mesh or points to ellipsoids, or ellipsoids to another format."),
     "render": ("render", "Render pictures of ellipsoids, meshes or points."),
     "fit": ("fit", "Fit ellipsoids to pictures of several views."),
@@ -27,17 +40,16 @@ COMMANDS = {
     "demo": ("demo", "Show convert, render and fit at work on the Utah teapot."),
     "match": ("match", "Match views by neural features."),
     "occlusion": ("commands.occlusion", "Find where objects stand that hide each other."),
-    "pose": ("pose", "Poses of objects by neural features: train, estimate, and the data for it."),
+    "pose": (POSE, "Poses of objects by neural features: train, estimate, and the data for it."),
 }
 
 
 class LazyGroup(TyperGroup):
     """A group whose commands are imported when they are asked for."""
 
-    table: Mapping[str, tuple[str, str]] = COMMANDS
-
-    def __init__(self, *positional: Any, **options: Any) -> None:
+    def __init__(self, *positional: Any, table: Table = COMMANDS, **options: Any) -> None:
         super().__init__(*positional, **options)
+        self.table = table
         names: dict[str, Any] = dict.fromkeys(self.table)
         self.commands = names  # for whoever mistypes one
 
@@ -49,11 +61,12 @@ class LazyGroup(TyperGroup):
         """The command of a name, or None."""
         if name not in self.table:
             return None
-        module = import_module(f"voge_cli.{self.table[name][0]}")
-        if hasattr(module, "app"):
-            return typer.main.get_command(module.app)
+        place, line = self.table[name]
+        if not isinstance(place, str):
+            return LazyGroup(table=place, name=name, help=line, no_args_is_help=True, rich_markup_mode=None)
+        module = import_module(f"voge_cli.{place}")
         alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        alone.command(name)(getattr(module, name))
+        alone.command(name)(getattr(module, name.replace("-", "_")))
         return typer.main.get_command(alone)
 
     def format_commands(self, _context: Any, formatter: Any) -> None:

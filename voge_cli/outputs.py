@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from voge.io.settings import Video
 from voge_cli.errors import UsageError
 
 RECORD = "config.yaml"  # in every folder that a command wrote: how
@@ -30,10 +31,26 @@ def check_folder(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path} holds files that voge did not write; empty it yourself, or choose another with --out")
 
 
+def check_video(video: Video) -> None:
+    """Refuse before the work what could not be written after it."""
+    from voge.io.images import check_video as check
+
+    try:
+        check(f"a.{video.value}")
+    except RuntimeError as error:
+        raise UsageError(f"{error} (video=gif)") from error
+
+
 def is_record(path: Path, command: str = "") -> bool:
     """Whether a file is how voge, or one of its commands, made its folder."""
     sign = f"{_SIGN}{command} " if command else _SIGN
     return path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(sign)
+
+
+def is_record_of(folder: Path, config: str) -> bool:
+    """Whether a folder was made with the same configuration."""
+    path = folder / RECORD
+    return is_record(path) and path.read_text(encoding="utf-8").split("\n", 1)[1].strip() == config.strip()
 
 
 def write_record(folder: Path, command: str, config: str) -> None:

@@ -115,7 +115,7 @@ class Training(Settings):
     categories: list[str] | None = option(
         None, "categories to train", flag="--categories", metavar="C,...", default_text="all of the data set"
     )
-    extractor: str = option("resnet50", "compact, resnet50, efficientnet, timm:NAME, hub:REPO:NAME", flag="--extractor")
+    extractor: str = option("resnet50", "network: compact, resnet50, efficientnet, timm:NAME, hub:REPO:NAME", flag="--extractor")
     pretrained: bool = option(True, "begin with the weights that the extractor's name stands for")
     channels: int = option(128, "of the features", at_least=2)
     width: float = option(1.0, "of the network's head, and of `compact`, relative to the usual")
@@ -139,7 +139,7 @@ class Training(Settings):
     memory: float = option(
         4.0, "GiB of the device for decoded images; those that do not fit are read in every epoch", at_least=0
     )
-    seed: int = option(0, "of all random numbers", flag="--seed", metavar="N")
+    seed: int = option(0, "seed of all random numbers", flag="--seed", metavar="N")
     contrast: Contrast = nested(Contrast, "how features are told apart")
     augmentation: Augmentation = nested(Augmentation, "how training pictures are varied")
     settings: RenderSettings = nested(RenderSettings, "how rays meet ellipsoids", promote=True)
@@ -251,7 +251,7 @@ class PictureEstimation(Estimation):
         metavar="L,T,R,B",
     )
     mask: str | None = option(None, "the object's silhouette, instead", flag="--mask", metavar="FILE")
-    pose: str | None = option(None, "pose.json: camera and rough pose, for --features", flag="--pose", metavar="FILE")
+    pose: str | None = option(None, "camera and rough pose (pose.json), for --features", flag="--pose", metavar="FILE")
     focal: float | None = option(None, "pixels", above=0, default_text="unknown: then distances are of no meaning")
     units: Units | None = option(None, "of the model: mm, cm or m; needed for bop.csv")
     convert: Conversion = nested(Conversion, "how a mesh given as model is converted")
@@ -296,4 +296,4 @@ class Synthesis(Settings):
         holds=lambda levels: set(levels) <= set(LEVELS),
         rule=f"must be some of {', '.join(LEVELS)}",
     )
-    seed: int = option(0, "of all random numbers", flag="--seed", metavar="N")
+    seed: int = option(0, "seed of all random numbers", flag="--seed", metavar="N")

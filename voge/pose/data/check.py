@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from voge.errors import DataError
 from voge.io.images import read_picture
 from voge.io.meshes import load_geometry
-from voge.pose.data.datasets import DataSet, Item, Layout
+from voge.pose.data.datasets import DataSet, Item, Layout, open_data
 from voge.pose.settings import LEVELS
 
-EXAMPLES = 3  # problems of one kind that are spelt out
+EXAMPLES = 3  # problems of one list that are spelt out in a report
 
 
 @dataclass(slots=True)
@@ -34,8 +36,69 @@ class Finding:
                 "problems": self.problems}  # fmt: skip
 
 
-def check_data(data: DataSet, *, decode: bool = False) -> Iterator[Finding]:
-    """Look at every list, annotation, image and mesh of a data set.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A data set, and what was found in it."""
+
+    data: DataSet
+    findings: tuple[Finding, ...]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "data": str(self.data.root),
+            "layout": self.data.layout.value,
+            "occluded": None if self.data.occluded is None else str(self.data.occluded),
+            "usable": sum(finding.usable for finding in self.findings),
+            "problems": sum(len(finding.problems) for finding in self.findings),
+            "lists": [finding.document() for finding in self.findings],
+        }
+
+    def lines(self, everything: bool = False) -> list[str]:
+        """A report, with EXAMPLES problems of each list, or with all."""
+        data = self.data
+        beside = f"Occluded PASCAL3D+: {data.occluded}" if data.occluded else "no Occluded PASCAL3D+ beside it"
+        lines = [f"{data.root}: {data.layout.value}, {len(data.categories)} categories", beside]
+        width = max((len(finding.name) for finding in self.findings), default=0)
+        for finding in self.findings:
+            coarse = f", {finding.coarse} with a coarse pose only" if finding.coarse else ""
+            lines.append(f"{finding.name.ljust(width)}  {finding.usable} of {finding.total} usable{coarse}")
+            shown = finding.problems if everything else finding.problems[:EXAMPLES]
+            lines += [f"    {problem}" for problem in shown]
+            if more := len(finding.problems) - len(shown):
+                lines.append(f"    and {more} more; -v lists them")
+        return lines
+
+
+def check_data(
+    folder: str | Path,
+    occluded: str | Path | None = None,
+    *,
+    decode: bool = False,
+    watch: Callable[[Finding], object] | None = None,
+) -> Checked:
+    """Look at every list, annotation, image and mesh of a data set, as `voge pose check-data` does.
+
+    Args:
+        folder: of PASCAL3D+ or ObjectNet3D.
+        occluded: folder of Occluded PASCAL3D+; None looks in and beside `folder`.
+        decode: read the images as well, instead of only looking whether they are there.
+        watch: gets each finding as it is made.
+
+    Raises:
+        DataError: the folder is no data set.
+    """
+    data = open_data(Path(folder), None if occluded is None else Path(occluded))
+    found = []
+    for finding in findings(data, decode=decode):
+        if watch is not None:
+            watch(finding)
+        found.append(finding)
+    return Checked(data, tuple(found))
+
+
+def findings(data: DataSet, *, decode: bool = False) -> Iterator[Finding]:
+    """One finding of each list of images, and of the meshes of each category.
 
     Args:
         data: to check.

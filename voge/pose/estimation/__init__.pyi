@@ -6,4 +6,6 @@ from . import evaluation as evaluation
 from . import instance as instance
 from . import metrics as metrics
 from . import overlay as overlay
+from . import pictures as pictures
+from . import predictions as predictions
 from . import refinement as refinement

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from voge.convert import from_mesh
 from voge.convert.settings import COVERAGE, MeshMethod
-from voge.errors import DataError
+from voge.errors import DataError, ExtractorError
+from voge.io.ellipsoids import save_ellipsoids
 from voge.io.files import atomic_file
 from voge.meshes.mesh import Mesh, build_mesh
 from voge.meshes.resample import resample
@@ -72,6 +73,12 @@ class PoseModel:
         with atomic_file(path) as temporary:
             temporary.write_bytes(save(on_cpu, metadata={_HEADER: json.dumps(header, sort_keys=True)}))
 
+    def save_run(self, folder: Path) -> None:
+        """Write model.safetensors, and each category as ellipsoids that other commands read."""
+        self.save(folder / "model.safetensors")
+        for name, category in self.categories.items():
+            save_ellipsoids(folder / "ellipsoids" / f"{name}.safetensors", category.ellipsoids.to("cpu"))
+
     def to(self, device: torch.device) -> PoseModel:
         """The same on another device, ready to use."""
         network = self.network.to(device, memory_format=memory_format(device)).eval()  # type: ignore[call-overload]
@@ -90,7 +97,7 @@ def holds_model(path: Path) -> bool:
         return False
 
 
-def load_model(path: Path) -> PoseModel:
+def load_model(path: str | Path) -> PoseModel:
     """Read a model, or the one in a run's folder.
 
     Raises:
@@ -99,7 +106,8 @@ def load_model(path: Path) -> PoseModel:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = path / "model.safetensors" if path.is_dir() else path
+    run = Path(path)
+    path = run / "model.safetensors" if run.is_dir() else run
     if not path.is_file():
         raise DataError(path, "no such file", "give the folder of a run of voge pose train")
     try:
@@ -110,7 +118,10 @@ def load_model(path: Path) -> PoseModel:
         raise DataError(path, f"cannot be read as a pose model ({error})", "train it again") from error
     if header.get("version") != VERSION:
         raise DataError(path, f"is no pose model of version {VERSION}", "give one made by voge pose train")
-    network = trainable(header["extractor"], header["channels"], width=header["width"], pretrained=False)
+    try:
+        network = trainable(header["extractor"], header["channels"], width=header["width"], pretrained=False)
+    except ExtractorError as error:
+        raise ExtractorError(f"{run}: {error}") from error
     prefix = "network/"
     try:
         network.load_state_dict({k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)})

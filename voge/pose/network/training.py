@@ -1,9 +1,7 @@
 """Training of neural ellipsoids: a network whose features tell places on a category's surface apart (section 4.2).
 
-    trainer = Trainer(prepare(data, settings), settings, torch.device("cuda"))
-    for step in trainer.run():
-        print(step.values())
-    trainer.model().save(path)
+    model = train("PASCAL3D+", Training(extractor="compact"), device="cuda")
+    model.save(path)
 
 With a process group of torch.distributed, every process takes its share of each batch; gradients and the bank are the
 same everywhere.
@@ -11,8 +9,9 @@ same everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -22,7 +21,7 @@ from torch.nn.functional import avg_pool2d, normalize
 from voge.errors import DataError, DivergedError
 from voge.optim.optimizer import CHECKED_ON_GPU, Step
 from voge.pose.data.crops import Framing, find_framing
-from voge.pose.data.datasets import DataSet, Item
+from voge.pose.data.datasets import DataSet, Item, open_data
 from voge.pose.data.reading import Batch, CategoryBatches, Reader
 from voge.pose.data.records import Annotation
 from voge.pose.data.views import sent
@@ -43,20 +42,60 @@ class Material:
     """What is trained on, and the shapes that it is trained for."""
 
     items: list[Item]
-    notes: list[Annotation]  # of each
+    annotations: list[Annotation]  # of each
     framings: dict[str, Framing]
     shapes: dict[str, Ellipsoids]
     left_out: list[str]  # images that cannot be used, a line each
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of it, a line each."""
+        lines = []
+        for name, framing in self.framings.items():
+            images = sum(item.category == name for item in self.items)
+            size = f"{framing.width}x{framing.height}"
+            lines.append(f"{name}: {images} images, crops of {size}, {len(self.shapes[name])} ellipsoids")
+        if self.left_out:
+            lines.append(f"left out {len(self.left_out)} images that cannot be used, such as {self.left_out[0]}")
+        return tuple(lines)
 
-def prepare(data: DataSet, settings: Training, categories: Sequence[str] | None = None) -> Material:
+
+def train(
+    data: str | Path,
+    settings: Training | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    watch: Callable[[Step], object] | None = None,
+) -> PoseModel:
+    """Train neural ellipsoids of a data set's categories, as `voge pose train` does.
+
+    Args:
+        data: folder of PASCAL3D+ or ObjectNet3D.
+        settings: how.
+        device: where.
+        watch: gets each step, with its losses.
+
+    Raises:
+        DataError: the data set cannot be used.
+        ExtractorError: the extractor needs a package that is missing.
+        DivergedError: a loss is not finite.
+    """
+    settings = settings or Training()
+    trainer = Trainer(prepare(open_data(Path(data)), settings), settings, torch.device(device))
+    for step in trainer.run():
+        if watch is not None:
+            watch(step)
+    return trainer.model()
+
+
+def prepare(data: DataSet, settings: Training) -> Material:
     """Read the training lists, annotations and meshes.
 
     Raises:
         DataError: a category has no list, no mesh, no usable image, or a mesh that cannot have as few vertices.
     """
-    items, notes, framings, shapes, left_out = [], [], {}, {}, []
-    for category in categories or data.categories:
+    items, annotations, framings, shapes, left_out = [], [], {}, {}, []
+    for category in settings.categories or data.categories:
         found: list[Annotation] = []
         for item in data.items(category, "train"):
             try:
@@ -68,13 +107,13 @@ def prepare(data: DataSet, settings: Training, categories: Sequence[str] | None 
             raise DataError(
                 data.list_file(category, "train"), f"no usable image of {category}", "see voge pose check-data"
             )
-        notes += found
+        annotations += found
         framings[category] = find_framing(found, settings.size)
         shapes[category] = category_ellipsoids(
             data, category, settings.shape, settings.count, used={note.cad_index for note in found},
             method=settings.method, coverage=settings.coverage,
         )  # fmt: skip
-    return Material(items, notes, framings, shapes, left_out)
+    return Material(items, annotations, framings, shapes, left_out)
 
 
 class Trainer:
@@ -121,7 +160,7 @@ class Trainer:
             self._names, s.batch, s.seed, self.steps, start=self.done, rank=self.rank, ranks=self.ranks
         )
         reader = Reader(
-            self.material.items, self.material.notes, self.material.framings, s.augmentation, s.seed, self.device,
+            self.material.items, self.material.annotations, self.material.framings, s.augmentation, s.seed, self.device,
             threads=s.workers, memory=s.memory * 2**30,
         )  # fmt: skip
         for batch in reader.batches(numbers):

@@ -7,7 +7,7 @@ its own, so that any part of the set can be made again, alone or by several proc
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from voge.meshes.mesh import Mesh
 from voge.pose.data.datasets import OCCLUDED, SOURCE, occluded_name
 from voge.pose.data.records import Annotation, write_record
 from voge.pose.settings import Synthesis
+from voge.pose.shards import Shard
 from voge.pose.synthetic import photographs
 from voge.pose.synthetic.shapes import CATEGORIES
 from voge.scene.cameras import Cameras
@@ -46,6 +47,45 @@ class Job:
     def name(self) -> str:
         """The image's stem."""
         return f"{self.category}_{self.split}_{self.number:05d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesized:
+    """A folder of the set, and what one call made of it."""
+
+    folder: Path
+    made: int  # images
+    kept: int  # images that were there already
+    lists: list[str]  # of images, relative to the folder
+
+
+def synthesize(
+    folder: str | Path,
+    settings: Synthesis | None = None,
+    *,
+    shard: Shard | None = None,
+    processes: int = 1,
+    again: bool = False,
+    track: Callable[[Iterator[str], int, str], Iterator[str]] | None = None,
+) -> Synthesized:
+    """Fill a folder with images, labels, meshes and lists, as `voge pose synth` does; what is there is kept.
+
+    Args:
+        folder: of the data set; the same settings must fill all of it.
+        settings: what the set shows.
+        shard: make only this part of the images.
+        processes: that share the work; 1 is this one.
+        again: make the images that are there, too.
+        track: wraps the iterator of names of images, with their number and a label, to show progress.
+    """
+    root, settings = Path(folder), settings or Synthesis()
+    work = (shard or Shard()).of(jobs(settings))
+    missing = [job for job in work if again or not is_made(root, job)]
+    images = write_images(root, settings, missing, processes)
+    made = len(list(images if track is None else track(images, len(missing), "images")))
+    write_frame(root, settings)
+    lists = sorted(str(path.relative_to(root)) for path in root.rglob("*.txt"))
+    return Synthesized(root, made, len(work) - len(missing), lists)
 
 
 def jobs(settings: Synthesis) -> list[Job]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from voge_cli.errors import UsageError
+from voge.errors import SettingsError
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def find_shard(text: str | None) -> Shard:
     """The part that "i/n" names; without it that of the SLURM array which this process is of; else all.
 
     Raises:
-        UsageError: the text is no such part.
+        SettingsError: the text is no such part.
     """
     if text is None:
         number, count = (os.environ.get(f"SLURM_ARRAY_TASK_{name}") for name in ("ID", "COUNT"))
@@ -40,5 +40,5 @@ def find_shard(text: str | None) -> Shard:
         text = f"{int(number) - int(os.environ.get('SLURM_ARRAY_TASK_MIN', '0')) + 1}/{count}"
     first, _, last = text.partition("/")
     if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
-        raise UsageError(f"--shard must be i/n with i from 1 to n, such as 2/8; got '{text}'")
+        raise SettingsError(f"--shard must be i/n with i from 1 to n, such as 2/8; got '{text}'")
     return Shard(int(first), int(last))
