@@ -34,3 +34,32 @@ def test_occlusion(tmp_path):
 
     same(tmp_path / "command", tmp_path / "python", "scene.json", "scene_gt.json", "order.json")
     same(tmp_path / "command" / "images", tmp_path / "python", "0000_after.png", "side_after.png")
+
+
+def test_match(tmp_path):
+    from voge.convert.primitives import primitive
+    from voge.io.images import write_png
+
+    cuboid = primitive("cuboid", (1, 1, 1), [(1, 0, 0), (0, 1, 0), (0, 0, 1)], 60)
+    voge.save_ellipsoids(tmp_path / "cuboid.safetensors", cuboid)
+    viewmats = [voge.orbit(azimuth, 20.0, 5.0, up="z") for azimuth in (30.0, 60.0)]
+    K = voge.intrinsics(96, 64, focal=90.0)
+    for number, viewmat in enumerate(viewmats):
+        seen = voge.render(cuboid, voge.Cameras(viewmat[None], K[None], 96, 64))
+        write_png(tmp_path / f"{number}.png", seen.image[0])
+    camera = {"width": 96, "height": 64, "fx": 90, "fy": 90, "cx": 48, "cy": 32}
+    pose = {"world_to_camera": viewmats[0].tolist(), "convention": "opencv"}
+    anchor = {"camera": camera, "pose": pose, "image": "0.png", "model": "cuboid.safetensors"}
+    (tmp_path / "anchor.json").write_text(json.dumps(anchor))
+    pictures = [tmp_path / "0.png", tmp_path / "1.png"]
+    options = ["--features", "rgb", "--delta", "0,30", "-o", tmp_path / "command"]
+    run("match", tmp_path / "anchor.json", *pictures, *options)
+
+    from voge.pose.settings import MatchSettings
+
+    settings = MatchSettings(features="rgb", delta=[0, 30])
+    matches = voge.pose.match(tmp_path / "anchor.json", pictures, settings)
+    matches.save(tmp_path / "python")
+
+    same(tmp_path / "command", tmp_path / "python", "matches.json", "sheet.png")
+    assert [row["matches"][0]["picture"] for row in matches.document["deltas"]] == [str(path) for path in pictures]

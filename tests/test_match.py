@@ -89,3 +89,9 @@ def test_a_data_set_gives_a_table_and_an_anchor_its_best_matches(tmp_path):
     write_pose(tmp_path / "bare.json", truth)
     assert "names no image" in refuse(3, "match", tmp_path / "bare.json", images, "-q", "-o", tmp_path / "x")
     assert "give an anchor" in refuse(2, "match")
+
+
+def test_a_configuration_without_inputs_is_refused_as_no_inputs_are(tmp_path):
+    (tmp_path / "m.yaml").write_text("top: 3\n")
+    line = refuse(2, "match", "--config", tmp_path / "m.yaml")
+    assert line == refuse(2, "match") == "give an anchor's pose.json and a gallery, or the folder of a data set"

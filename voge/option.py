@@ -124,7 +124,7 @@ def nested(kind: Callable[[], Any], help: str = "", *, promote: bool = False) ->
 class Settings:
     """Base of all settings: a dataclass whose values are checked when it is made.
 
-    Strings become members of an Enum where the type is one, lists become tuples where the type is one.
+    Strings become members of an Enum where the type is one, whole numbers floats, lists tuples, likewise.
 
     Raises:
         ValueError: a value breaks its rule; names the setting, the rule and the value.
@@ -198,12 +198,14 @@ def _hints(settings: Any) -> Mapping[str, Any]:
 
 
 def _converted(annotation: Any, value: Any) -> Any:
-    """Members of enums for their values, tuples for lists, where the annotation says so."""
+    """Members of enums for their values, floats for whole numbers, tuples for lists, where the annotation says so."""
     kind = bare(annotation)
     if value is None:
         return None
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
+    if kind is float and type(value) is int:
+        return float(value)
     if get_origin(kind) in (tuple, list) and isinstance(value, (list, tuple)):
         inner = get_args(kind)[0]
         members = [_converted(inner, each) for each in value]

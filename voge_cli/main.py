@@ -38,7 +38,7 @@ COMMANDS: Table = {
     "bench": ("bench", "Measure images per second, kernel time, memory and hits, forward and forward + backward."),
     "info": ("info", "Show versions, devices, and which backend renders and why."),
     "demo": ("demo", "Show convert, render and fit at work on the Utah teapot."),
-    "match": ("match", "Match views by neural features."),
+    "match": ("commands.match", "Match views by neural features."),
     "occlusion": ("commands.occlusion", "Find where objects stand that hide each other."),
     "pose": (POSE, "Poses of objects by neural features: train, estimate, and the data for it."),
 }

@@ -1,6 +1,7 @@
 from . import data as data
 from . import estimation as estimation
 from . import matching as matching
+from . import matching_files as matching_files
 from . import network as network
 from . import settings as settings
 from . import shards as shards
@@ -13,11 +14,14 @@ from .estimation.pictures import Posed as Posed
 from .estimation.pictures import estimate as estimate
 from .estimation.predictions import Evaluation as Evaluation
 from .estimation.predictions import evaluate as evaluate
+from .matching_files import Matches as Matches
+from .matching_files import match as match
 from .network.model import PoseModel as PoseModel
 from .network.model import load_model as load_model
 from .network.training import Trainer as Trainer
 from .network.training import train as train
 from .settings import Estimation as Estimation
+from .settings import MatchSettings as MatchSettings
 from .settings import PictureEstimation as PictureEstimation
 from .settings import Refinement as Refinement
 from .settings import SetEstimation as SetEstimation

@@ -115,7 +115,9 @@ class Training(Settings):
     categories: list[str] | None = option(
         None, "categories to train", flag="--categories", metavar="C,...", default_text="all of the data set"
     )
-    extractor: str = option("resnet50", "network: compact, resnet50, efficientnet, timm:NAME, hub:REPO:NAME", flag="--extractor")
+    extractor: str = option(
+        "resnet50", "network: compact, resnet50, efficientnet, timm:NAME, hub:REPO:NAME", flag="--extractor"
+    )
     pretrained: bool = option(True, "begin with the weights that the extractor's name stands for")
     channels: int = option(128, "of the features", at_least=2)
     width: float = option(1.0, "of the network's head, and of `compact`, relative to the usual")
@@ -297,3 +299,46 @@ class Synthesis(Settings):
         rule=f"must be some of {', '.join(LEVELS)}",
     )
     seed: int = option(0, "seed of all random numbers", flag="--seed", metavar="N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchSettings(Settings):
+    """How views are matched.
+
+    Raises:
+        ValueError: a value outside its range; names the setting, the rule and the value.
+    """
+
+    features: str = option("efficientnet", "a pretrained extractor", flag="--features")
+    model: str | None = option(
+        None,
+        "run of voge pose train, whose network and shapes serve in place of `features`; of an anchor also its shape",
+        flag="--model",
+        metavar="RUN|FILE",
+    )
+    shape: Shape = option(Shape.cuboid, "of a data set, without model: cuboid of the meshes' mean size, or mesh")
+    count: int = option(800, "ellipsoids, about", at_least=1)
+    size: float = option(0.6, "of the crops, relative to an object of size 1 that spans 600 pixels", above=0)
+    filter: float = option(FILTER, _FILTER, at_least=0)
+    delta: list[float] = option(
+        [0.0, 15.0, 30.0, 45.0, 60.0],
+        "degrees further in azimuth",
+        holds=bool,
+        rule="must have at least one angle",
+        flag="--delta",
+        metavar="D,...",
+    )
+    top: int = option(3, "matches to report", at_least=1, flag="--top", metavar="N")
+    categories: list[str] | None = option(
+        None, "categories of a data set", flag="--categories", metavar="C,...", default_text="all"
+    )
+    split: str = option("val", "list of a data set's images: train, val or test")
+    anchors: int = option(
+        50, "pictures of a category that are anchors; all are the gallery, each but for the anchor itself", at_least=1
+    )
+    limit: int | None = option(
+        None, "pictures a category at most", at_least=1, flag="--limit", metavar="N", default_text="all"
+    )
+    batch: int = option(32, "pictures that the extractor takes at once", at_least=1)
+    workers: int = option(4, "threads that read images", at_least=1)
+    settings: RenderSettings = nested(RenderSettings, "how rays meet ellipsoids", promote=True)
