@@ -35,8 +35,9 @@ from voge.pose.estimation.metrics import table
 from voge.pose.network.features import STRIDE, fixed
 from voge.pose.network.model import Category, PoseModel, load_model
 from voge.pose.network.training import Trainer, prepare
-from voge.pose.settings import LEVELS, Augmentation, Block, Estimation, Method, Refinement, Shape, Synthesis, Training
-from voge.pose.synthetic import benchmark
+from voge.pose.settings import LEVELS, Augmentation, Block, Estimation, Method, Refinement, Shape, Training
+from voge.pose.synthetic.benchmark import synthesize
+from voge.pose.synthetic.settings import Synthesis
 from voge.rendering.pixel_filter import on_cells, widened
 from voge.rendering.settings import Aggregation, RenderSettings
 from voge.scene.cameras import Cameras
@@ -113,10 +114,8 @@ def make_data(arguments: argparse.Namespace) -> DataSet:
         width=round(320 * zoom), height=round(256 * zoom), focal=1100 * zoom,
     )  # fmt: skip
     root = arguments.data or arguments.out / "data"
-    work = [job for job in benchmark.jobs(settings) if not benchmark.is_made(root, job)]
     started = time.perf_counter()
-    made = sum(1 for _ in benchmark.write_images(root, settings, work, arguments.workers))
-    benchmark.write_frame(root, settings)
+    made = synthesize(root, settings, processes=arguments.workers).made
     say(f"data: {made} images made in {time.perf_counter() - started:.1f} s")
     return open_data(root)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from program import run
 
 import voge
@@ -63,3 +64,61 @@ def test_match(tmp_path):
 
     same(tmp_path / "command", tmp_path / "python", "matches.json", "sheet.png")
     assert [row["matches"][0]["picture"] for row in matches.document["deltas"]] == [str(path) for path in pictures]
+
+
+# ---- Poses -----------------------------------------------------------------------------------
+
+SHOWN = {"train": 8, "test": 2, "train_shapes": 1, "test_shapes": 1, "width": 96, "height": 80, "focal": 300.0}
+
+
+@pytest.fixture(scope="module")
+def pose_data(tmp_path_factory):
+    """A synthetic data set, made by the command."""
+    pytest.importorskip("embreex")
+    folder = tmp_path_factory.mktemp("poses") / "data"
+    given = [f"{name}={value}" for name, value in SHOWN.items()]
+    run("pose", "synth", "-o", folder, "--categories", "car", "--workers", "1", "levels=[L0,L1]", *given)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pose_run(pose_data):
+    """A model of it, trained by the command."""
+    small = ("extractor=compact", "pretrained=false", "width=0.25", "channels=16", "count=150", "size=0.2")
+    folder = pose_data.parent / "run"
+    run("pose", "train", pose_data, "-o", folder, "--epochs", "1", "--batch", "4", "--device", "cpu", *small)
+    return folder
+
+
+def test_pose_synth(pose_data, tmp_path):
+    settings = voge.pose.Synthesis(categories=["car"], levels=["L0", "L1"], **SHOWN)
+    assert voge.pose.synthesize(tmp_path, settings).made == 10
+    made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".mat"]
+    assert len(made) >= 10 + 2 + 3  # images, meshes, lists; annotations hold the hour
+    same(pose_data, tmp_path, *made)
+
+
+def test_pose_check_data(pose_data):
+    document = json.loads(run("pose", "check-data", pose_data, "--json", code=3).stdout)  # L2 and L3 are missing
+    assert voge.pose.check_data(pose_data).document() == document
+
+
+def test_pose_train(pose_data, pose_run, tmp_path):
+    settings = voge.pose.Training(
+        extractor="compact", pretrained=False, width=0.25, channels=16, count=150, size=0.2, epochs=1, batch=4
+    )
+    voge.pose.train(pose_data, settings).save_run(tmp_path)
+    same(pose_run, tmp_path, "model.safetensors", "ellipsoids/car.safetensors")
+
+
+def test_pose_estimate(pose_data, pose_run, tmp_path):
+    run("pose", "estimate", pose_data, "--model", pose_run, "-o", tmp_path / "set", "--device", "cpu")
+    evaluation = voge.pose.evaluate(pose_data, pose_run, folder=tmp_path / "python")
+    same(tmp_path / "set", tmp_path / "python", "predictions/1of1.jsonl")
+    assert evaluation.document()["predictions"] == 2
+
+    picture, box = pose_data / "Images" / "car_imagenet" / "car_val_00000.JPEG", [20.0, 20.0, 70.0, 60.0]
+    given = ("--box", ",".join(map(str, box)), "video=gif", "--device", "cpu")
+    run("pose", "estimate", picture, "--model", pose_run, "-o", tmp_path / "photo", *given)
+    voge.pose.estimate(picture, pose_run, voge.pose.PictureEstimation(box=box)).save(tmp_path / "one", video="gif")
+    same(tmp_path / "photo", tmp_path / "one", "model.safetensors", "pose.json", "overlay.png", "course.gif")

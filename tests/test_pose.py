@@ -577,6 +577,17 @@ def test_a_photo_with_a_box_gives_a_pose_an_overlay_and_a_video(toy, tmp_path):
     assert picture(tmp_path / "r" / "alpha" / "car_val_00000.png").max() > 200
 
 
+def test_a_video_without_ffmpeg_is_refused_before_estimating(tmp_path, monkeypatch):
+    import imageio_ffmpeg
+
+    def missing():
+        raise RuntimeError("none")
+
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", missing)
+    message = refuse(2, "pose", "estimate", tmp_path / "photo.png", "--model", tmp_path, "-o", tmp_path / "out")
+    assert message == "mp4 needs ffmpeg, and imageio-ffmpeg finds none; write gif or webp (video=gif)"
+
+
 @pytest.mark.parametrize("features", ["rgb", "efficientnet"])
 def test_a_known_object_is_refined_without_training(tmp_path, features):
     if features == "efficientnet":

@@ -78,6 +78,12 @@ def test_another_configuration_does_not_go_into_the_folder(made):
     assert "i/n" in refuse(2, "pose", "synth", "-o", "x", "--shard", "3/2")
 
 
+def test_every_category_of_the_settings_can_be_made():
+    from voge.pose.synthetic.settings import MADE
+
+    assert tuple(shapes.CATEGORIES) == MADE
+
+
 @pytest.mark.parametrize("category", shapes.CATEGORIES)
 def test_shapes_differ_are_mirror_symmetric_and_of_size_1(category):
     first, second = (shapes.CATEGORIES[category](*map(np.random.default_rng, (i, 0))) for i in (0, 1))

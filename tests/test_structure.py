@@ -94,6 +94,17 @@ def test_help_of_every_command_imports_nothing_heavy():
     assert run(code)
 
 
+def test_help_of_a_group_imports_none_of_its_commands():
+    code = (
+        "import sys\nfrom voge_cli.main import app\n"
+        "try: app(['pose', '-h'], prog_name='voge')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "loaded = [name for name in sys.modules if name.startswith('voge_cli.commands.')]\n"
+        "assert not loaded, loaded"
+    )
+    assert "check-data" in run(code)
+
+
 def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

@@ -25,7 +25,7 @@ from .settings import MatchSettings as MatchSettings
 from .settings import PictureEstimation as PictureEstimation
 from .settings import Refinement as Refinement
 from .settings import SetEstimation as SetEstimation
-from .settings import Synthesis as Synthesis
 from .settings import Training as Training
 from .shards import Shard as Shard
 from .synthetic.benchmark import synthesize as synthesize
+from .synthetic.settings import Synthesis as Synthesis

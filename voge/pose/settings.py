@@ -1,4 +1,4 @@
-"""How poses are trained for, estimated, refined and tried, and what a synthetic data set shows."""
+"""How poses are trained for, estimated, refined and matched."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from voge.option import Settings, nested, option
 from voge.rendering.settings import FILTER, RenderSettings
 
 LEVELS = ("L0", "L1", "L2", "L3")  # share of the object hidden: 0, 20 to 40, 40 to 60, 60 to 80 %
-MADE = ("aeroplane", "bus", "car", "chair")  # categories of synthetic objects
 _PRECISIONS = {"auto", "bfloat16", "float32"}
 _FILTER = "blur of the ellipsoids for coarse maps, cells"
 _PRECISION = "of the network: bfloat16 or float32; auto: bfloat16 on a GPU"
 _ONE_PRECISION = "must be auto, bfloat16 or float32"
-_ASCENDING = "must be the least and the most, such as [4,7]"
 
 
 class Shape(str, Enum):
@@ -49,10 +47,6 @@ class Block(str, Enum):
     none = "none"
     transmittance = "transmittance"  # T(l): weights change with each ellipsoid's own density only
     density = "density"  # x: weights change with what stands before only
-
-
-def _ascends(ends: list[float]) -> bool:
-    return len(ends) == 2 and ends[0] <= ends[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,48 +251,6 @@ class PictureEstimation(Estimation):
     focal: float | None = option(None, "pixels", above=0, default_text="unknown: then distances are of no meaning")
     units: Units | None = option(None, "of the model: mm, cm or m; needed for bop.csv")
     convert: Conversion = nested(Conversion, "how a mesh given as model is converted")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Synthesis(Settings):
-    """The pictures of a synthetic data set.
-
-    Raises:
-        ValueError: a value outside its range; names the setting, the rule and the value.
-    """
-
-    categories: list[str] = option(
-        ["aeroplane", "car", "chair"],
-        f"of {', '.join(MADE)}",
-        holds=lambda names: bool(names) and set(names) <= set(MADE),
-        rule=f"must be some of {', '.join(MADE)}",
-        flag="--categories",
-        metavar="C,...",
-        default_text="all but bus",
-    )
-    train: int = option(1000, "training images a category", at_least=1, flag="--train", metavar="N")
-    test: int = option(300, "test images a category and level", at_least=1, flag="--test", metavar="N")
-    train_shapes: int = option(40, "different objects a category", at_least=1)
-    test_shapes: int = option(20, "objects a category that no training image shows", at_least=1)
-    width: int = option(320, "of an image, pixels", at_least=32)
-    height: int = option(256, "of an image, pixels", at_least=32)
-    focal: float = option(1100.0, "pixels", above=0)
-    distance: list[float] = option(
-        [4.0, 7.0],
-        "least and most, units; an object's diagonal is 1",
-        holds=lambda ends: _ascends(ends) and ends[0] > 1,
-        rule=f"{_ASCENDING}, both above 1",
-    )
-    azimuth: list[float] = option([0.0, 360.0], "least and most, degrees", holds=_ascends, rule=_ASCENDING)
-    elevation: list[float] = option([-10.0, 50.0], "least and most, degrees", holds=_ascends, rule=_ASCENDING)
-    theta: list[float] = option([-20.0, 20.0], "least and most, degrees", holds=_ascends, rule=_ASCENDING)
-    levels: list[str] = option(
-        list(LEVELS),
-        "share of the object that is hidden: 0, 20 to 40, 40 to 60, 60 to 80 %",
-        holds=lambda levels: set(levels) <= set(LEVELS),
-        rule=f"must be some of {', '.join(LEVELS)}",
-    )
-    seed: int = option(0, "seed of all random numbers", flag="--seed", metavar="N")
 
 
 @dataclass(frozen=True, kw_only=True)

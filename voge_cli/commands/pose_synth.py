@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from typer import Argument
 
 from voge import option
-from voge.pose.settings import Synthesis
+from voge.pose.synthetic.settings import Synthesis
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.options import Configuring, Given, Report, option_groups, perform

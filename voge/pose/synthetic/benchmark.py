@@ -21,9 +21,9 @@ from voge.io.files import atomic_file
 from voge.meshes.mesh import Mesh
 from voge.pose.data.datasets import OCCLUDED, SOURCE, occluded_name
 from voge.pose.data.records import Annotation, write_record
-from voge.pose.settings import Synthesis
 from voge.pose.shards import Shard
 from voge.pose.synthetic import photographs
+from voge.pose.synthetic.settings import Synthesis
 from voge.pose.synthetic.shapes import CATEGORIES
 from voge.scene.cameras import Cameras
 
