@@ -203,7 +203,7 @@ def matched(data: DataSet, model: PoseModel, name: str, arguments: argparse.Name
         rows = []
         for delta in (0.0, 15.0, 30.0, 45.0, 60.0):
             scores = matching.match_scores(shape, anchors, delta, maps).fill_diagonal_(-torch.inf)
-            wanted = matching.turned(anchors.cameras.viewmats.double(), delta)[:, :3, :3]
+            wanted = anchors.turned(delta).viewmats[:, :3, :3].double()
             rows.append(matching.match_figures(scores, delta, wanted, cells.viewmats[:, :3, :3].double()))
         say(f"\nmatching {name} among {len(items)} pictures, {features}\n{matching.match_table(rows)}")
         found[features] = [asdict(row) for row in rows]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from voge.geometry import rigid
-from voge.occlusion.levels import level_of
+from voge.occlusion.levels import background_of, level_of
 from voge.occlusion.problem import Bodies, Target
 from voge.occlusion.settings import OcclusionSettings
 from voge.optim.optimizer import Optimizer, Step, Variable
@@ -34,9 +34,7 @@ class GradientDescent:
         start = Variable(torch.zeros_like(self._free), Rate(value=options.rate, final=options.final))
         low, high = options.betas
         self.optimizer = Optimizer({"increments": start}, options.steps, seed=settings.seed, betas=(low, high))
-        first = next((t.image for t in targets if t.image is not None), None)
-        channels, like = (0, targets[0].camera.Ks) if first is None else (first.shape[-1], first)
-        self._background = like.new_tensor(settings.background).expand(channels)
+        self._background = background_of(targets, settings.background)
 
     @property
     def poses(self) -> Tensor:

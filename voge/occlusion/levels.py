@@ -72,6 +72,13 @@ class Level:
         return max(self.blur, 1.0)
 
 
+def background_of(targets: Sequence[Target], values: Sequence[float]) -> Tensor:
+    """The background (C,) of the targets' images, of a value a channel or one for all; C is 0 without images."""
+    first = next((target.image for target in targets if target.image is not None), None)
+    channels, like = (0, targets[0].camera.Ks) if first is None else (first.shape[-1], first)
+    return like.new_tensor(values).expand(channels)
+
+
 def level_of(
     targets: Sequence[Target],
     stride: int,

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from voge.occlusion.jacobian import jacobian
-from voge.occlusion.levels import Level, level_of
+from voge.occlusion.levels import Level, background_of, level_of
 from voge.occlusion.problem import Bodies, Target
 from voge.occlusion.proposals import Layers, improve, propose, step_units
 from voge.occlusion.settings import OcclusionSettings
@@ -98,9 +98,7 @@ class Ladder:
         stride = 1
         while longest / stride > COARSE:
             stride *= 2
-        first = next((t.image for t in targets if t.image is not None), None)
-        channels, like = (0, targets[0].camera.Ks) if first is None else (first.shape[-1], first)
-        background = like.new_tensor(settings.background).expand(channels)
+        background = background_of(targets, settings.background)
 
         def make(s: int, blur: float) -> Level:
             return level_of(targets, s, blur, background, settings.weights, settings.render)

@@ -98,7 +98,7 @@ def work(
     if not resume:
         outputs.check_folder(path, overwrite)
     if config.frames:
-        _check_video(config.video)
+        outputs.check_video(config.video)
     chosen = choose_device(config.device, config.settings.backend)
     if config.deterministic:
         make_deterministic(chosen.device)
@@ -125,12 +125,3 @@ def work(
         write_video(shown[-1][0], pictures.film(solved, config.frames), fps=12)
     write_page(run.path, solved, figures, shown)
     return {"out": str(run.path), "report": str(run.path / "report.html"), **figures}
-
-
-def _check_video(video: Video) -> None:
-    from voge.io.images import check_video
-
-    try:
-        check_video(f"a.{video.value}")
-    except RuntimeError as error:
-        raise UsageError(f"{error} (video=gif)") from error
