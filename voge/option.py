@@ -19,7 +19,7 @@ from dataclasses import MISSING, dataclass
 from enum import Enum
 from functools import cache
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 KEY = "voge"  # of the metadata of a dataclass field
 
@@ -124,11 +124,20 @@ def nested(kind: Callable[[], Any], help: str = "", *, promote: bool = False) ->
 class Settings:
     """Base of all settings: a dataclass whose values are checked when it is made.
 
+    A class may say in whose name its rules speak: `class Sweep(Settings, where="sweep.")`.
+
     Strings become members of an Enum where the type is one, whole numbers floats, lists tuples, likewise.
 
     Raises:
         ValueError: a value breaks its rule; names the setting, the rule and the value.
     """
+
+    _where: ClassVar[str] = ""  # stands before the name of a setting whose rule is broken
+
+    def __init_subclass__(cls, where: str | None = None) -> None:
+        super().__init_subclass__()
+        if where is not None:
+            cls._where = where
 
     def __post_init__(self) -> None:
         kind: Any = type(self)
@@ -137,7 +146,7 @@ class Settings:
             value = _converted(hints[field.name], getattr(self, field.name))
             object.__setattr__(self, field.name, value)
             if value is not None and not known.accepts(value):
-                raise ValueError(f"{field.name} {known.words()}, got {_plain(value)}")
+                raise ValueError(f"{self._where}{field.name} {known.words()}, got {_plain(value)}")
 
 
 def options_of(settings: type) -> Iterator[tuple[dataclasses.Field[Any], Option]]:

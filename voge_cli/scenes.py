@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,6 @@ from voge.io.settings import CameraFile
 from voge.scene.ellipsoids import Ellipsoids
 from voge.scene.objects import Scene, assemble
 from voge_cli.console import Console
-from voge_cli.errors import UsageError
 from voge_cli.schemas import RenderConfig
 
 if TYPE_CHECKING:
@@ -93,51 +91,13 @@ def load_one(placed: Placed, convert: Conversion, console: Console) -> Ellipsoid
 
 
 def load_views(path: Path, given: CameraFile, size: tuple[int, int] | None, console: Console) -> Views:
-    """The views of a camera file that were chosen.
+    """The views of a camera file that were chosen (see `voge.io.chosen_views`); the console is told its notes."""
+    from voge.io.chosen_views import load_views as load
 
-    Args:
-        path: the file.
-        given: how it is read, and which views.
-        size: width and height of the pictures, for files that do not say it.
-        console: told what the file leaves open.
-
-    Raises:
-        voge.errors.DataError: the file cannot be used.
-        UsageError: it has no such view.
-    """
-    from voge.io.cameras import load_cameras
-
-    try:
-        views = load_cameras(
-            path,
-            given.format,
-            size=size,
-            convention=given.convention and given.convention.value,
-            direction=given.direction and given.direction.value,
-            object_id=given.object_id,
-        )
-    except DataError:
-        raise
-    except ValueError as error:  # of the arguments
-        raise UsageError(f"cameras.{error}") from error
+    views = load(path, given, size=size)
     for note in views.notes:
         console.note(f"{path}: {note}")
-    if given.frames is None:
-        return views
-    names = [view.name for view in views]
-    chosen = dict.fromkeys(_frame(path, frame, names) for frame in given.frames)
-    return replace(views, views=tuple(views[number] for number in chosen))
-
-
-def _frame(path: Path, frame: str, names: Sequence[str]) -> int:
-    """A view by its name, else by its number from 0."""
-    if frame in names:
-        return names.index(frame)
-    if frame.isdigit() and int(frame) < len(names):
-        return int(frame)
-    near = get_close_matches(frame, names, 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {names[0]} to {names[-1]}, or 0 to {len(names) - 1}"
-    raise UsageError(f"{path} has no view '{frame}'; {hint}")
+    return views
 
 
 def _colors_needed(config: RenderConfig) -> bool:
