@@ -1,7 +1,7 @@
 """The run of `voge occlusion` in its folder, logged, saved and resumed, and the page that shows it.
 
-Either method leaves a line of metrics.jsonl a step, with the poses in it, so that the paths of the objects and the
-video are made of what was logged, by whichever run.
+Either method writes a line of metrics.jsonl for each step, with the poses in it. The paths of the objects and the video
+are made of these lines, so a resumed run shows the whole way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Increments of poses: what a pose may do, and how a few numbers move it.
 
 An increment of one pose has 7 coordinates: translation along the world's axes (world units), rotation about the
-object's axes (radians, as a rotation vector) and the logarithm of the scale, both about a center in the object's frame.
+object's axes (a rotation vector, radians) and the logarithm of the scale. Rotation and scale are about a center in the
+object's frame.
 Translation and turning about that center do not mix: the center goes where the translation takes it.
 """
 

@@ -20,8 +20,8 @@ def quats_to_matrices(quats: Tensor) -> Tensor:
 def matrices_to_quats(matrices: Tensor) -> Tensor:
     """Unit quaternions (..., 4), (w, x, y, z), w >= 0, of rotation matrices (..., 3, 3).
 
-    Of the four ways to divide, the one by the largest component is taken (Shepperd 1978), so that
-    nothing is lost near a half turn and gradients stay finite.
+    There are four ways to divide. The division by the largest component is taken (Shepperd 1978): nothing is lost
+    near a half turn, and gradients stay finite.
     """
     m = matrices
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]

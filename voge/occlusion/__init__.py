@@ -1,12 +1,12 @@
-"""Where several objects stand, from a picture in which some hide others (paper, section 4.6, fig. 12).
+"""Poses of several objects from a picture in which some hide others (paper, section 4.6, fig. 12).
 
     bodies = [Body("blue", blue, start_pose), Body("red", red, other_pose)]
     solution = voge.occlusion.solve(bodies, [Target(camera, image)])
     solution.poses, solution.visible, solution.order
 
-The default method looks for each object all over the view and refines all together by damped least squares; the
-paper's, gradient descent, is `OcclusionSettings(method="gradient")`. From files: `voge.occlusion.solve_scene` and
-docs/occlusion.md.
+The default method looks for each object all over the view, then refines all together by damped least squares. The
+paper's method, gradient descent, is `OcclusionSettings(method="gradient")`. `voge.occlusion.solve_scene` starts from
+a scene file (docs/occlusion.md).
 """
 
 import lazy_loader

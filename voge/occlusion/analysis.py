@@ -1,4 +1,4 @@
-"""What a solution says: how much of each object is seen, what hides what, how sure each place is."""
+"""Visible parts of objects, and the order in which they hide each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HIDES = 0.01  # of an object's picture: less is its neighbors' soft edge
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Visibility:
-    """Of O objects in V views."""
+    """What is seen of O objects in V views."""
 
     visible: Tensor  # (O,) share of what would be seen of the object alone that is seen, 0 to 1; 0 out of view
     in_view: Tensor  # (O,) bool: whether the object alone would be seen at all
@@ -29,7 +29,14 @@ class Visibility:
 def visibility(
     bodies: Bodies, poses: Tensor, cameras: Sequence[Cameras], settings: RenderSettings | None = None
 ) -> Visibility:
-    """How much of each object is seen, over all views together, and which hides which."""
+    """Measure how much of each object is seen, over all views together, and which object hides which.
+
+    Args:
+        bodies: O objects.
+        poses: (O, 4, 4) from object to world.
+        cameras: one view each.
+        settings: of the renderer.
+    """
     count = len(bodies.bodies)
     scene = bodies.place(poses)
     labels = torch.eye(count, dtype=scene.dtype, device=scene.device)[bodies.index]

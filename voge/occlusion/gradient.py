@@ -1,8 +1,8 @@
 """Gradient descent on poses through the renderer, the paper's way (section 4.6), with its aids as options.
 
-Variables are increments of the start poses (`voge.geometry.rigid`) in units of the objects' diameters, so that one
-rate suits translations and turns of objects of any size. Aids that fade: a lower density lets hidden objects be seen
-through those in front, wider ellipsoids and blurred differences make them felt from farther away.
+Variables are increments of the start poses (`voge.geometry.rigid`) in units of the objects' diameters: one rate
+suits translations and turns of objects of any size. Some aids fade out over the steps. A lower density lets hidden
+objects shine through those in front; wider ellipsoids and blurred differences make objects felt from farther away.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class GradientDescent:
 
     @torch.no_grad()
     def _stay_within_bounds(self) -> None:
-        """Where a bound was passed, the increments become those of the nearest pose that is allowed."""
+        """Replace increments that passed a bound by those of the nearest pose that is allowed."""
         moved = self._moved()
         allowed = self.bodies.bounded(moved)
         if torch.equal(moved, allowed):

@@ -1,4 +1,4 @@
-"""What is known and what is sought: objects with start poses and freedoms, pictures with their cameras."""
+"""Objects with start poses and freedoms, and pictures with their cameras: what is known and what is sought."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Triple = tuple[bool, bool, bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Freedom:
-    """What may change of a pose, and how far."""
+    """The part of a pose that may change, and how far."""
 
     translation: Triple = (True, True, True)  # along the world's axes
     rotation: Triple = (True, True, True)  # about the object's axes, through the body's center
@@ -46,7 +46,7 @@ class Freedom:
 
     @property
     def mask(self) -> list[bool]:
-        """Of the 7 coordinates of `voge.geometry.rigid`."""
+        """True for each of the 7 coordinates of `voge.geometry.rigid` that may change."""
         return [*self.translation, *self.rotation, self.scale]
 
 
@@ -152,7 +152,7 @@ class Bodies:
 
     @cached_property
     def ellipsoids(self) -> Ellipsoids:
-        """Of all objects, each in its own frame."""
+        """The ellipsoids of all objects, each in its own frame."""
         return cat([replace(body.ellipsoids, extra={}) for body in self.bodies])
 
     @cached_property

@@ -124,7 +124,7 @@ def improve(layers: Layers, body: Body, poses: Tensor, iterations: int) -> tuple
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepUnits:
-    """What steps of the 7 coordinates of `voge.geometry.rigid` suit an object at a level, float64."""
+    """Steps of the 7 coordinates of `voge.geometry.rigid` that suit an object at a level, float64."""
 
     steps: Tensor  # (7,) of differences: move its picture by a part of what the level resolves
     limits: Tensor  # (7,) of one step of least squares

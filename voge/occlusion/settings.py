@@ -1,4 +1,4 @@
-"""How an occlusion problem is solved, and how it is read from a scene file."""
+"""Settings of occlusion: how a scene file is read, and how its poses are found."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from voge.rendering.settings import RenderSettings
 
 
 class Method(str, Enum):
-    """What moves the objects."""
+    """The method that moves the objects."""
 
     solver = "solver"  # proposals for each object, then damped least squares of all, from coarse to fine
     gradient = "gradient"  # gradient descent through the renderer, as in the paper (section 4.6)
 
 
 class Loss(str, Enum):
-    """What of the pictures is compared."""
+    """A kind of picture that is compared."""
 
     color = "color"
     silhouette = "silhouette"
@@ -29,7 +29,7 @@ class Loss(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Weights(Settings):
-    """How much each kind of difference counts: a mean over pixels of squares, times this."""
+    """Factors of the kinds of differences; each kind is a mean of squares over pixels."""
 
     image: float = option(1.0, "weight of the differences of colors or features")
     silhouette: float = option(1.0, "weight of the differences of silhouettes")
@@ -45,7 +45,7 @@ class Weights(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Search(Settings):
-    """Where each object is looked for, given the others."""
+    """The search for one object, given the others."""
 
     enabled: bool = option(
         True, "look for objects all over the view", flag="--multi-start/--no-multi-start", default_text="yes"
@@ -121,7 +121,7 @@ class Gradient(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class SolveSettings(Settings):
-    """What moves the objects, and by which differences."""
+    """The method, the differences that count, and the settings of each method."""
 
     method: Method = option(Method.solver, "what moves objects", flag="--method")
     background: list[float] = option([0.0], "color or features behind all objects: a value a channel, or one for all")
@@ -133,7 +133,7 @@ class SolveSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class OcclusionSettings(SolveSettings):
-    """How `voge.occlusion.solve` finds poses."""
+    """Settings of `voge.occlusion.solve`."""
 
     render: RenderSettings = nested(RenderSettings, "how rays meet ellipsoids")
     seed: int = option(0, "seed of all random numbers", flag="--seed", metavar="N")
@@ -151,7 +151,7 @@ class SceneCameras(CameraFile):
 
 @dataclass(frozen=True, kw_only=True)
 class SceneSettings(Settings):
-    """How `voge.occlusion.load_problem` reads a scene file, and how the problem is solved."""
+    """Settings of `voge.occlusion.solve_scene`: how files are read, and how poses are found."""
 
     losses: list[Loss] = option(
         [Loss.color],
@@ -169,7 +169,7 @@ class SceneSettings(Settings):
 
     @property
     def problem(self) -> OcclusionSettings:
-        """What `voge.occlusion.solve` takes."""
+        """The settings for `voge.occlusion.solve`."""
         weights = self.solve.weights
         if Loss.silhouette not in self.losses:
             weights = replace(weights, silhouette=0.0, image=weights.image or 1.0)

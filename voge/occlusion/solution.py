@@ -22,7 +22,7 @@ NEEDLESS = 0.0  # evidence at or below this: the picture is no worse without the
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
-    """Of O objects."""
+    """The poses of O objects, and what the pictures say of them."""
 
     poses: Tensor  # (O, 4, 4) float64, object to world
     cost: float  # mean over pixels of the squared differences from the targets, at full resolution
@@ -67,7 +67,7 @@ def conclude(
     poses: Tensor,
     path: Sequence[tuple[Tensor, float]],
 ) -> Solution:
-    """The solution that poses are."""
+    """Judge poses: their cost, what is seen of each object, and how sure each place is."""
     ladder = Ladder.of(targets, settings)
     finest = ladder.levels[-1]
     everyone = range(len(bodies.bodies))
@@ -94,7 +94,7 @@ def _share(worse: float, better: float) -> float:
 
 
 def _margin(bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, poses: Tensor, number: int) -> float:
-    """How much worse the best other place of an object is, as a share of its cost; both at the coarse level."""
+    """The share by which the best other place of an object costs more than its own, both at the coarse level."""
     if not settings.search.enabled:
         return float("nan")
     candidates, costs = candidate_poses(bodies, ladder, settings, poses, range(len(poses)), number)

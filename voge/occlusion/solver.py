@@ -1,7 +1,7 @@
 """The solver: proposals one object at a time, then damped least squares of all together, from coarse to fine.
 
-A solution goes through phases. `advance` is one piece of one of them and a function of the state alone, so a state that
-was saved goes on as the uninterrupted one would have.
+A solution goes through phases. `advance` does one piece of a phase and depends on the state alone: a run that goes on
+from a saved state ends as the uninterrupted run.
 
 1. place: from an empty scene, the object that explains most of the picture is put where it does, then the next.
 2. look: every object is looked for again, given all the others, as long as a round gains.
@@ -38,7 +38,7 @@ _FACTS = ("phase", "number", "round", "placed", "cost", "earlier", "attempt")  #
 
 
 class Phase(str, Enum):
-    """What is done next."""
+    """The kind of work that comes next."""
 
     place = "place"
     look = "look"
@@ -48,7 +48,7 @@ class Phase(str, Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """Where the solver stands."""
+    """The solver between two pieces of work."""
 
     poses: Tensor  # (O, 4, 4) float64 on the CPU
     phase: Phase
@@ -144,7 +144,7 @@ def advance(bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, state: 
 def solve_steps(
     bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, state: State | None = None
 ) -> Iterator[State]:
-    """All states after `state`, or from the beginning."""
+    """Yield all states after `state`, or from the beginning."""
     state = state or begin(bodies, settings)
     while state.phase is not Phase.done:
         state = advance(bodies, ladder, settings, state)
@@ -202,7 +202,7 @@ def _look(bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, state: St
 
 
 def _refine(bodies: Bodies, ladder: Ladder, settings: OcclusionSettings, state: State) -> State:
-    """All objects together at one level."""
+    """Refine all objects together at one level."""
     level = ladder.levels[state.number]
     poses, cost, trace = refine_level(bodies, level, settings, state.poses, settings.refine.iterations)
     phase = Phase.refine if state.number + 1 < len(ladder.levels) else Phase.done

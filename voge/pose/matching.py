@@ -43,7 +43,7 @@ class Anchors:
 def sample_anchors(
     ellipsoids: Ellipsoids, maps: Tensor, cameras: Cameras, settings: RenderSettings | None = None
 ) -> Anchors:
-    """What anchors show of each ellipsoid.
+    """Sample the features that anchors show of each ellipsoid.
 
     Args:
         ellipsoids: N of them, widened for the cells (voge.rendering.pixel_filter.widened).
@@ -62,8 +62,8 @@ def match_scores(
 ) -> Tensor:
     """(A, G): how well each picture of a gallery agrees with each anchor's object, seen delta degrees further.
 
-    The mean over cells of the similarity of the rendered and the found feature, both relative to the gallery's mean
-    feature, where the turned object shows what the anchor had seen.
+    A score is the mean similarity of the rendered and the found feature, both relative to the gallery's mean feature.
+    It is taken over the cells where the turned object shows what the anchor had shown.
 
     Args:
         ellipsoids: as the anchors were sampled with.
@@ -93,7 +93,7 @@ def match_scores(
 
 @dataclass(frozen=True, slots=True)
 class MatchFigures:
-    """How good the matches of one delta are."""
+    """Rotation errors of the matches of one delta."""
 
     delta: float  # degrees
     anchors: int

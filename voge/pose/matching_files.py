@@ -43,7 +43,7 @@ Sheet = list[list[NDArray[Any]]]
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """What was matched."""
+    """The matches of a data set or of an anchor."""
 
     document: dict[str, Any]  # plain numbers and texts: of a data set `categories`, of an anchor `anchor` and `deltas`
     text: str  # the same as lines to read
