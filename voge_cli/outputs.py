@@ -47,10 +47,23 @@ def is_record(path: Path, command: str = "") -> bool:
     return path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(sign)
 
 
-def is_record_of(folder: Path, config: str) -> bool:
-    """Whether a folder was made with the same configuration."""
+def begin(
+    folder: Path, command: str, config: str, overwrite: bool, *, refusal: str = "exists and is not empty"
+) -> bool:
+    """Begin a folder that several calls may fill; False where one was begun with the same configuration.
+
+    Raises:
+        UsageError: the folder is of another configuration, with `refusal` in the message, or of no voge command.
+    """
     path = folder / RECORD
-    return is_record(path) and path.read_text(encoding="utf-8").split("\n", 1)[1].strip() == config.strip()
+    if is_record(path, command) and not overwrite:
+        if path.read_text(encoding="utf-8").split("\n", 1)[1].strip() == config.strip():
+            return False
+        raise UsageError(f"{folder} {refusal}; add --overwrite or choose --out")
+    check_folder(folder, overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_record(folder, command, config)
+    return True
 
 
 def write_record(folder: Path, command: str, config: str) -> None:

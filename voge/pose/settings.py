@@ -14,7 +14,7 @@ from voge.rendering.settings import FILTER, RenderSettings
 LEVELS = ("L0", "L1", "L2", "L3")  # share of the object hidden: 0, 20 to 40, 40 to 60, 60 to 80 %
 _PRECISIONS = {"auto", "bfloat16", "float32"}
 _FILTER = "blur of the ellipsoids for coarse maps, cells"
-_PRECISION = "of the network: bfloat16 or float32; auto: bfloat16 on a GPU"
+_PRECISION = "precision of the network: bfloat16 or float32; auto: bfloat16 on a GPU"
 _ONE_PRECISION = "must be auto, bfloat16 or float32"
 
 
@@ -57,10 +57,10 @@ class Contrast(Settings):
         ValueError: a value outside its range; names the setting, the rule and the value.
     """
 
-    temperature: float = option(0.07, "of the contrastive loss", above=0)
-    momentum: float = option(0.9, "of an ellipsoid's feature, a batch", at_least=0, below=1)
+    temperature: float = option(0.07, "temperature of the contrastive loss", above=0)
+    momentum: float = option(0.9, "share of an ellipsoid's feature that a batch leaves as it was", at_least=0, below=1)
     # 48 of 600 pixels.
-    separation: float = option(0.08, "units: nearer ellipsoids are not told apart", at_least=0)
+    separation: float = option(0.08, "units: ellipsoids nearer to each other are not told apart", at_least=0)
     clutter: int = option(5, "background features an image that are remembered", at_least=1)
     memory: int = option(2560, "background features that are kept")
     clutter_weight: float = option(5e-3, "weight of one background feature, relative to one of an ellipsoid", above=0)
@@ -113,8 +113,8 @@ class Training(Settings):
         "resnet50", "network: compact, resnet50, efficientnet, timm:NAME, hub:REPO:NAME", flag="--extractor"
     )
     pretrained: bool = option(True, "begin with the weights that the extractor's name stands for")
-    channels: int = option(128, "of the features", at_least=2)
-    width: float = option(1.0, "of the network's head, and of `compact`, relative to the usual")
+    channels: int = option(128, "channels of the features", at_least=2)
+    width: float = option(1.0, "width of the network's head, and of `compact`, relative to the usual")
     shape: Shape = option(Shape.cuboid, "cuboid of the models' mean size, or mesh: the most usual model")
     count: int = option(1000, "ellipsoids a category, about", at_least=8)
     method: MeshMethod = option(
@@ -122,13 +122,13 @@ class Training(Settings):
     )
     coverage: float | None = option(None, "zeta of method vertex")
     filter: float = option(FILTER, _FILTER, at_least=0)
-    size: float = option(1.0, "of the crops, relative to an object of size 1 that spans 600 pixels", above=0)
+    size: float = option(1.0, "size of the crops: at 1 an object of size 1 spans 600 pixels", above=0)
     epochs: float = option(100.0, "passes over all training images", above=0, flag="--epochs", metavar="N")
     batch: int = option(32, "images a step", at_least=2, flag="--batch", metavar="N")
     rate: float = option(
-        1e-3, "of AdamW at its highest: the rate grows over the first 15 % of the steps, then falls to 0", above=0
+        1e-3, "highest rate of AdamW: the rate grows over the first 15 % of the steps, then falls to 0", above=0
     )
-    decay: float = option(1e-4, "of weights")
+    decay: float = option(1e-4, "decay of weights by AdamW")
     clutter: int = option(8, "typical backgrounds that the model keeps", at_least=1)
     precision: str = option("auto", _PRECISION, holds=_PRECISIONS.__contains__, rule=_ONE_PRECISION)
     workers: int = option(4, "threads that read images", at_least=1, flag="--workers", metavar="N")
@@ -157,7 +157,7 @@ class Refinement(Settings):
     free: Free | None = option(
         None, "rotation, distance or pose: what is unknown", default_text="rotation in data sets, pose in pictures"
     )
-    damping: float = option(1e-2, "of the first step of lm", above=0)
+    damping: float = option(1e-2, "damping of the first step of lm", above=0)
     block: Block = option(Block.none, "transmittance or density: what adam's gradients do not pass (table 4)")
 
     def __post_init__(self) -> None:
@@ -206,11 +206,11 @@ class SetEstimation(Estimation):
     """How the poses in a data set are estimated, and which."""
 
     categories: list[str] | None = option(
-        None, "of a data set", flag="--categories", metavar="C,...", default_text="all of the model"
+        None, "categories of a data set", flag="--categories", metavar="C,...", default_text="all of the model"
     )
     levels: list[str] = option(
         ["L0"],
-        "of a data set: L0 to L3",
+        "levels of a data set: L0 to L3",
         holds=lambda levels: bool(levels) and set(levels) <= set(LEVELS),
         rule=f"must be some of {', '.join(LEVELS)}",
         flag="--level",
@@ -237,7 +237,9 @@ class PictureEstimation(Estimation):
         flag="--features",
         default_text="",
     )
-    category: str | None = option(None, "of pictures", flag="--category", default_text="the model's only one")
+    category: str | None = option(
+        None, "category of the object in pictures", flag="--category", default_text="the model's only one"
+    )
     box: list[float] | None = option(
         None,
         "where the object is in a picture, pixels",
@@ -246,10 +248,14 @@ class PictureEstimation(Estimation):
         flag="--box",
         metavar="L,T,R,B",
     )
-    mask: str | None = option(None, "the object's silhouette, instead", flag="--mask", metavar="FILE")
+    mask: str | None = option(
+        None, "picture of the object's silhouette, in place of --box", flag="--mask", metavar="FILE"
+    )
     pose: str | None = option(None, "camera and rough pose (pose.json), for --features", flag="--pose", metavar="FILE")
-    focal: float | None = option(None, "pixels", above=0, default_text="unknown: then distances are of no meaning")
-    units: Units | None = option(None, "of the model: mm, cm or m; needed for bop.csv")
+    focal: float | None = option(
+        None, "focal length, pixels", above=0, default_text="unknown: then distances are of no meaning"
+    )
+    units: Units | None = option(None, "unit of the model: mm, cm or m; needed for bop.csv")
     convert: Conversion = nested(Conversion, "how a mesh given as model is converted")
 
 
@@ -270,7 +276,7 @@ class MatchSettings(Settings):
     )
     shape: Shape = option(Shape.cuboid, "of a data set, without model: cuboid of the meshes' mean size, or mesh")
     count: int = option(800, "ellipsoids, about", at_least=1)
-    size: float = option(0.6, "of the crops, relative to an object of size 1 that spans 600 pixels", above=0)
+    size: float = option(0.6, "size of the crops: at 1 an object of size 1 spans 600 pixels", above=0)
     filter: float = option(FILTER, _FILTER, at_least=0)
     delta: list[float] = option(
         [0.0, 15.0, 30.0, 45.0, 60.0],

@@ -29,7 +29,7 @@ class PoseEstimateConfig(SetEstimation, PictureEstimation, Device):
 
     inputs: list[str] = option.option([], "a data set's folder, or pictures")
     model: str | None = option.option(
-        None, "of voge pose train; with --features ellipsoids or a mesh", flag="--model", metavar="RUN|FILE"
+        None, "run or file of voge pose train; with --features ellipsoids or a mesh", flag="--model", metavar="RUN|FILE"
     )
     out: str | None = option.out("where to write", "<stem>_pose")
     shard: str | None = option.option(None, "estimate part I of N of a data set", flag="--shard", metavar="I/N")
@@ -87,9 +87,10 @@ def work(
 
     from voge.io.files import atomic_file
     from voge.pose.data.datasets import open_data
-    from voge.pose.estimation.predictions import Evaluation
+    from voge.pose.estimation.predictions import Evaluation, forget_predictions
     from voge.pose.network.model import load_model
     from voge.pose.shards import find_shard
+    from voge_cli import outputs
     from voge_cli.devices import choose_device
 
     assert config.model is not None
@@ -99,7 +100,9 @@ def work(
     model = load_model(config.model).to(chosen.device)
     data = open_data(item, None if config.occluded is None else Path(config.occluded))
     evaluation = Evaluation(data, model, config, shard)
-    _begin(folder, record, overwrite)
+    refusal = "has predictions of another model or configuration"
+    if outputs.begin(folder, COMMAND, record, overwrite, refusal=refusal):
+        forget_predictions(folder)
     evaluation.keep(folder)
     console.told(evaluation)
     for made in console.track(evaluation.run(), len(evaluation.work), "images"):
@@ -112,27 +115,12 @@ def work(
     return "\n".join(filter(None, [str(folder), evaluation.table()])), document
 
 
-def _begin(folder: Path, record: str, overwrite: bool) -> None:
-    """A fresh folder, or one whose predictions were made with the same configuration."""
-    from voge.pose.estimation.predictions import forget_predictions
-    from voge_cli import outputs
-
-    if outputs.is_record(folder / outputs.RECORD, COMMAND) and not overwrite:
-        if outputs.is_record_of(folder, record):
-            return
-        raise UsageError(f"{folder} has predictions of another model or configuration; add --overwrite or choose --out")
-    outputs.check_folder(folder, overwrite)
-    forget_predictions(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    outputs.write_record(folder, COMMAND, record)
-
-
 def work_on_pictures(
     pictures: Sequence[Path], config: PoseEstimateConfig, console: Console, *, text: str, overwrite: bool = False
 ) -> tuple[str, dict[str, Any]]:
     """Estimate the poses in pictures, one after the other; returns the folder and what was found."""
     from voge.io.files import atomic_folder
-    from voge.pose.estimation.pictures import look_at_picture, save_bop
+    from voge.pose.estimation.pictures import look_at_picture, save_all
     from voge.pose.network.model import load_model
     from voge_cli import outputs
     from voge_cli.devices import choose_device
@@ -150,16 +138,9 @@ def work_on_pictures(
     units = None if config.units is None else config.units.value
     with atomic_folder(folder) as staging:
         found = [subject.estimate() for subject in subjects]
-        for one in found:
-            place = staging / one.subject.path.stem if len(found) > 1 else staging
-            one.save(place, video=config.video.value, units=units)
-        if units is not None:
-            save_bop(staging / "bop.csv", found, units)
+        save_all(staging, found, video=config.video.value, units=units)
         outputs.write_record(staging, COMMAND, text)
+    for one in found:
+        console.note(one.line())
     poses = [one.document() for one in found]
-    for made in poses:
-        console.note(
-            f"{made['image']}: azimuth {made['azimuth']:.1f}, elevation {made['elevation']:.1f}, theta "
-            f"{made['theta']:.1f}, score {made['score']:.3f}, margin {made['margin']:.3f}"
-        )
     return str(folder), {"out": str(folder), "device": str(chosen.device), "poses": poses}

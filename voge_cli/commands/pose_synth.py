@@ -62,9 +62,6 @@ def work(item: Path, config: SynthConfig, console: Console, *, text: str, overwr
     from voge_cli import outputs
 
     shard = find_shard(config.shard)
-    if overwrite or not outputs.is_record_of(item, text):
-        outputs.check_folder(item, overwrite)
-        item.mkdir(parents=True, exist_ok=True)
-        outputs.write_record(item, "pose synth", text)
+    outputs.begin(item, "pose synth", text, overwrite)
     made = synthesize(item, config, shard=shard, processes=config.workers, again=overwrite, track=console.track)
     return {"out": str(item), "shard": str(shard), "made": made.made, "kept": made.kept, "lists": made.lists}

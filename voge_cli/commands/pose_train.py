@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument, Exit, Option
 
 from voge import option
 from voge.pose.settings import Training
@@ -74,24 +74,20 @@ def train(
     loaded = configs.load("pose_train", PoseTrainConfig, file=file, options=options, overrides=overrides)
 
     def shown(console: Console) -> tuple[str, dict[str, Any]]:
-        if loaded.value.data is None:
+        config, text = loaded.value, loaded.text()
+        if config.data is None:
             raise UsageError("give the folder of a data set: voge pose train DIR")
-        document = work(
-            Path(loaded.value.data), loaded.value, console,
-            text=loaded.text(), overwrite=configuring.overwrite, resume=resume,
-        )  # fmt: skip
+        document = work(Path(config.data), config, console, text, overwrite=configuring.overwrite, resume=resume)
         return document["out"], document
 
     perform(loaded, configuring, report, shown, progress.progress)
 
 
 def work(
-    item: Path, config: PoseTrainConfig, console: Console, *, text: str, overwrite: bool = False,
+    item: Path, config: PoseTrainConfig, console: Console, text: str, *, overwrite: bool = False,
     resume: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train on one data set, or go on; returns the figures of the run."""
-    from typer import Exit
-
+    """Train on one data set, or go on, in a run that `text`, its configuration, describes; returns the figures."""
     from voge.pose.data.datasets import open_data
     from voge.pose.network.processes import joined_processes
     from voge.pose.network.training import Trainer, prepare

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,14 @@ class Posed:
             "seconds": round(self.seconds, 3),
         }
 
+    def line(self) -> str:
+        """The pose in a line to read."""
+        made = self.document()
+        return (
+            f"{made['image']}: azimuth {made['azimuth']:.1f}, elevation {made['elevation']:.1f}, theta "
+            f"{made['theta']:.1f}, score {made['score']:.3f}, margin {made['margin']:.3f}"
+        )
+
     def save(self, folder: str | Path, *, video: str = "mp4", units: str | None = None) -> None:
         """Write estimate.json, pose.json, model.safetensors, overlay.png and the video course.mp4 into a folder.
 
@@ -170,10 +178,20 @@ def look_at_picture(
     return _of_category(Path(picture), trained, settings)
 
 
-def save_bop(path: str | Path, found: list[Posed], units: str) -> None:
-    """Write BOP's file of results for pictures; units are those of the model: mm, cm or m."""
-    made = [bop.Estimated(one.subject.path, one.found.viewmat, one.found.score, round(one.seconds, 3)) for one in found]
-    bop.save_estimates(path, made, units)
+def save_all(folder: str | Path, found: Sequence[Posed], *, video: str = "mp4", units: str | None = None) -> None:
+    """Write the files of several pictures, a folder each by its name; with units also bop.csv, BOP's file of results.
+
+    Args:
+        folder: of one picture, the files lie in it.
+        found: a picture each.
+        video, units: as of `Posed.save`.
+    """
+    folder = Path(folder)
+    for one in found:
+        one.save(folder / one.subject.path.stem if len(found) > 1 else folder, video=video, units=units)
+    if units is not None:
+        poses = [(one.subject.path, one.found.viewmat, one.found.score, round(one.seconds, 3)) for one in found]
+        bop.save_estimates(folder / "bop.csv", [bop.Estimated(*pose) for pose in poses], units)
 
 
 def _of_category(path: Path, model: PoseModel, settings: PictureEstimation) -> Subject:

@@ -25,7 +25,7 @@ class Synthesis(Settings):
 
     categories: list[str] = option(
         ["aeroplane", "car", "chair"],
-        f"of {', '.join(MADE)}",
+        f"some of {', '.join(MADE)}",
         holds=lambda names: bool(names) and set(names) <= set(MADE),
         rule=f"must be some of {', '.join(MADE)}",
         flag="--categories",
@@ -36,18 +36,18 @@ class Synthesis(Settings):
     test: int = option(300, "test images a category and level", at_least=1, flag="--test", metavar="N")
     train_shapes: int = option(40, "different objects a category", at_least=1)
     test_shapes: int = option(20, "objects a category that no training image shows", at_least=1)
-    width: int = option(320, "of an image, pixels", at_least=32)
-    height: int = option(256, "of an image, pixels", at_least=32)
-    focal: float = option(1100.0, "pixels", above=0)
+    width: int = option(320, "width of an image, pixels", at_least=32)
+    height: int = option(256, "height of an image, pixels", at_least=32)
+    focal: float = option(1100.0, "focal length, pixels", above=0)
     distance: list[float] = option(
         [4.0, 7.0],
-        "least and most, units; an object's diagonal is 1",
+        "least and most distance, units; an object's diagonal is 1",
         holds=lambda ends: _ascends(ends) and ends[0] > 1,
         rule=f"{_ASCENDING}, both above 1",
     )
-    azimuth: list[float] = option([0.0, 360.0], "least and most, degrees", holds=_ascends, rule=_ASCENDING)
-    elevation: list[float] = option([-10.0, 50.0], "least and most, degrees", holds=_ascends, rule=_ASCENDING)
-    theta: list[float] = option([-20.0, 20.0], "least and most, degrees", holds=_ascends, rule=_ASCENDING)
+    azimuth: list[float] = option([0.0, 360.0], "least and most azimuth, degrees", holds=_ascends, rule=_ASCENDING)
+    elevation: list[float] = option([-10.0, 50.0], "least and most elevation, degrees", holds=_ascends, rule=_ASCENDING)
+    theta: list[float] = option([-20.0, 20.0], "least and most theta, degrees", holds=_ascends, rule=_ASCENDING)
     levels: list[str] = option(
         list(LEVELS),
         "share of the object that is hidden: 0, 20 to 40, 40 to 60, 60 to 80 %",
