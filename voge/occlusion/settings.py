@@ -146,7 +146,13 @@ class SceneCameras(CameraFile):
     file: str | None = option(
         None, "cameras in place of the scene's", flag="--cameras", metavar="FILE", default_text=""
     )
-    frames: list[str] | None = option(None, "not used: targets name their views")
+    frames: list[str] | None = option(
+        None,
+        "views of these cameras, by name, or number from 0",
+        holds=bool,
+        rule="must have at least one name or number",
+        default_text="all",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from voge.errors import DataError
-from voge.io.cameras import load_cameras
+from voge.io.chosen_views import load_views
 from voge.io.images import read_picture
 from voge.io.scenes import SceneFile
 from voge.occlusion.problem import Bodies, Target
@@ -62,15 +62,7 @@ def _cameras(path: Path, scene: SceneFile, settings: SceneSettings) -> dict[str,
         return {"view": Cameras(viewmat[None], K[None], width, height)}
     if scene.cameras is None:
         raise DataError(path, "names no cameras", 'write "cameras": FILE, or angles; or give --cameras')
-    chosen = settings.cameras
-    views = load_cameras(
-        scene.cameras,
-        chosen.format,
-        convention=chosen.convention and chosen.convention.value,
-        direction=chosen.direction and chosen.direction.value,
-        object_id=chosen.object_id,
-    )
-    return {view.name: view.cameras() for view in views}
+    return {view.name: view.cameras() for view in load_views(scene.cameras, settings.cameras)}
 
 
 @torch.no_grad()
