@@ -102,65 +102,180 @@ def _add_column(elements: list[Element], words: Sequence[str]) -> None:
     elements[-1] = Element(elements[-1].name, elements[-1].count, columns, lists)
 
 
-def read_columns(path: Path, header: Header, name: str) -> dict[str, NDArray[Any]]:
-    """The columns of an element without lists that comes first in the file; one array a property, (rows,).
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The rows of an element."""
+
+    count: int
+    columns: Mapping[str, NDArray[Any]]  # (rows,) each, in the file's type; float64 in text files
+    lists: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]  # all entries in order, and how many a row has
+    comments: tuple[str, ...] = ()  # of the header
+
+
+def read_elements(path: Path, wanted: Sequence[str] = ()) -> dict[str, Rows]:
+    """The elements of a file by name; all, or those wanted and nothing after the last of them.
 
     Raises:
-        DataError: the file holds fewer rows than it announces.
+        DataError: the file holds fewer rows than it announces, or a row is not numbers.
     """
-    element = header.elements[0]
-    if element.name != name or element.lists:
-        raise DataError(path, f"its first element is not '{name}' with numbers only", "export it again")
-    if header.order:
-        dtype = np.dtype([(column, header.order + kind) for column, kind in element.columns.items()])
-        with path.open("rb") as stream:
-            stream.seek(header.length)
-            rows = np.fromfile(stream, dtype, element.count)
-        _check_count(path, element, len(rows))
-        return {column: rows[column] for column in element.columns}
+    header = read_header(path)
     with path.open("rb") as stream:
         stream.seek(header.length)
-        lines = stream.read().decode("latin-1").splitlines()[: element.count]
-    _check_count(path, element, sum(bool(line.strip()) for line in lines))
-    try:
-        table = np.loadtxt(lines, dtype=np.float64, ndmin=2)
-    except ValueError as error:
-        raise DataError(path, f"has a row that is not {len(element.columns)} numbers ({error})") from error
-    if element.count and table.shape[1] != len(element.columns):
-        raise DataError(path, f"has rows of {table.shape[1]} numbers, not {len(element.columns)}", "export it again")
-    return {column: table[:, i] for i, column in enumerate(element.columns)} if element.count else {}
-
-
-def check_binary_size(path: Path, header: Header) -> None:
-    """Whether the file is long enough for its elements before the first list; lists are measured by who reads them."""
-    room = path.stat().st_size - header.length
+        data = stream.read()
+    found: dict[str, Rows] = {}
+    cursor = _Binary(path, header, data) if header.order else _Text(path, header, data)
+    left = set(wanted)
     for element in header.elements:
-        if element.lists:
-            # No list is shorter than its length.
-            row = sum(np.dtype(kind).itemsize for kind in element.columns.values() if kind != "list")
-            row += sum(np.dtype(length).itemsize for length, _ in element.lists.values())
-            _check_count(path, element, room // row)
-            return
-        row = sum(np.dtype(kind).itemsize for kind in element.columns.values())
-        _check_count(path, element, room // row if row else element.count)
-        room -= element.count * row
+        found[element.name] = cursor.take(element)
+        left.discard(element.name)
+        if wanted and not left:
+            break
+    return found
 
 
-def check_text_rows(path: Path, header: Header) -> None:
-    """Whether a text file has a line for every row, and its lists as many entries as they announce."""
-    with path.open("rb") as stream:
-        stream.seek(header.length)
-        lines = [line for line in stream if not line.isspace()]
-    start = 0
-    for element in header.elements:
-        rows = lines[start : start + element.count]
-        _check_count(path, element, len(rows))
-        start += element.count
-        if list(element.columns.values()) == ["list"]:
-            for row, line in enumerate(rows):
-                words = line.split(None, 1)
-                if not words[0].isdigit() or int(words[0]) + 1 > len(line.split()):
-                    raise DataError(path, f"row {row} of {element.name} has a broken list", "export it again")
+class _Binary:
+    """A cursor over the rows of a binary file."""
+
+    def __init__(self, path: Path, header: Header, data: bytes) -> None:
+        self.path, self.header, self.data, self.start = path, header, data, 0
+
+    def take(self, element: Element) -> Rows:
+        """The rows of the next element."""
+        order, comments = self.header.order, self.header.comments
+        if not element.lists:
+            dtype = np.dtype([(name, order + kind) for name, kind in element.columns.items()])
+            room = len(self.data) - self.start
+            _check_count(self.path, element, room // dtype.itemsize if dtype.itemsize else element.count)
+            rows = np.frombuffer(self.data, dtype, element.count, self.start) if dtype.itemsize else None
+            self.start += element.count * dtype.itemsize
+            return Rows(element.count, {n: rows[n] for n in element.columns} if rows is not None else {}, {}, comments)
+        return self._even(element) or self._uneven(element)
+
+    def _even(self, element: Element) -> Rows | None:
+        """Rows whose lists are all as long as those of the first row, which is the common case; else None."""
+        order = self.header.order
+        fields, place = [], self.start
+        for name, kind in element.columns.items():
+            if kind != "list":
+                fields.append((name, order + kind))
+                place += np.dtype(kind).itemsize
+                continue
+            count, entry = element.lists[name]
+            if not element.count or place + np.dtype(count).itemsize > len(self.data):
+                return None
+            length = int(np.frombuffer(self.data, order + count, 1, place)[0])
+            if not 0 <= length < 2**16:
+                return None
+            fields += [(f"{name} #", order + count), (name, order + entry, (length,))]
+            place += np.dtype(count).itemsize + length * np.dtype(entry).itemsize
+        dtype = np.dtype(fields)
+        if self.start + element.count * dtype.itemsize > len(self.data):
+            return None
+        rows = np.frombuffer(self.data, dtype, element.count, self.start)
+        if any((rows[f"{name} #"] != rows[name].shape[1]).any() for name in element.lists):
+            return None
+        self.start += element.count * dtype.itemsize
+        lists = {n: (rows[n].reshape(-1), np.full(element.count, rows[n].shape[1])) for n in element.lists}
+        columns = {name: rows[name] for name, kind in element.columns.items() if kind != "list"}
+        return Rows(element.count, columns, lists, self.header.comments)
+
+    def _uneven(self, element: Element) -> Rows:
+        """Rows of lists of any length: each is found by the one before it."""
+        order, data, place = self.header.order, self.data, self.start
+        end = "little" if order == "<" else "big"
+        # (bytes before the next list, bytes of its length, bytes of an entry), and what follows the last list.
+        steps, gap = [], 0
+        for name, kind in element.columns.items():
+            if kind != "list":
+                gap += np.dtype(kind).itemsize
+                continue
+            count, entry = element.lists[name]
+            steps.append((gap, np.dtype(count).itemsize, np.dtype(entry).itemsize))
+            gap = 0
+        starts = np.empty(element.count, np.int64)
+        lengths = np.empty((element.count, len(steps)), np.int64)
+        for row in range(element.count):
+            starts[row] = place
+            for number, (before, size, entry) in enumerate(steps):
+                place += before
+                length = int.from_bytes(data[place : place + size], end)
+                lengths[row, number] = length
+                place += size + length * entry
+            place += gap
+            if place > len(data):
+                _check_count(self.path, element, row)
+        self.start = place
+        return self._gathered(element, starts, lengths)
+
+    def _gathered(self, element: Element, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Rows:
+        octets, order = np.frombuffer(self.data, np.uint8), self.header.order
+        columns, lists, place, number = {}, {}, starts.copy(), 0
+        for name, kind in element.columns.items():
+            if kind != "list":
+                size = np.dtype(kind).itemsize
+                columns[name] = octets[place[:, None] + np.arange(size)].reshape(-1).view(order + kind)
+                place += size
+                continue
+            (count, entry), length = element.lists[name], lengths[:, number]
+            place += np.dtype(count).itemsize
+            size = np.dtype(entry).itemsize
+            total = length * size
+            first = np.concatenate([[0], np.cumsum(total)[:-1]]) if len(total) else total
+            where = np.arange(int(total.sum())) + np.repeat(place - first, total)
+            lists[name] = (octets[where].view(order + entry), length)
+            place += total
+            number += 1
+        return Rows(element.count, columns, lists, self.header.comments)
+
+
+class _Text:
+    """A cursor over the rows of a text file."""
+
+    def __init__(self, path: Path, header: Header, data: bytes) -> None:
+        self.path, self.header = path, header
+        self.lines = [line for line in data.decode("latin-1").splitlines() if line and not line.isspace()]
+        self.start = 0
+
+    def take(self, element: Element) -> Rows:
+        """The rows of the next element."""
+        lines = self.lines[self.start : self.start + element.count]
+        _check_count(self.path, element, len(lines))
+        self.start += element.count
+        words = [line.split() for line in lines]
+        names, comments = list(element.columns), self.header.comments
+        try:
+            numbers = np.array([word for row in words for word in row], dtype=np.float64)
+        except ValueError as error:
+            raise DataError(
+                self.path, f"has a row of {element.name} that is not numbers ({error})", "export it again"
+            ) from error
+        counts = np.array([len(row) for row in words], np.int64)
+        ends = np.cumsum(counts)
+        place = ends - counts
+        columns, lists = {}, {}
+        for name in names:
+            self._check_room(element, place, ends)
+            if element.columns[name] != "list":
+                kind = element.columns[name]
+                column = numbers[place]
+                columns[name] = column.astype(kind) if kind in ("u1", "u2", "i1", "i2") else column
+                place = place + 1
+                continue
+            length = numbers[place].astype(np.int64)
+            bad = np.flatnonzero((length < 0) | (place + 1 + length > ends))
+            if len(bad):
+                raise DataError(self.path, f"row {bad[0]} of {element.name} has a broken list", "export it again")
+            first = np.concatenate([[0], np.cumsum(length)[:-1]]) if len(length) else length
+            lists[name] = (numbers[np.arange(int(length.sum())) + np.repeat(place + 1 - first, length)], length)
+            place = place + 1 + length
+        return Rows(element.count, columns, lists, comments)
+
+    def _check_room(self, element: Element, place: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
+        short = np.flatnonzero(place >= ends)
+        if len(short):
+            raise DataError(
+                self.path, f"row {short[0]} of {element.name} has too few numbers", "is it complete? else export it again"
+            )
 
 
 def _check_count(path: Path, element: Element, found: int) -> None:

@@ -73,7 +73,7 @@ def read_splats(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise DataError(path, f"looks like 3DGS but has no {', '.join(missing)}", "export it with all 3DGS columns")
     rest = sorted((name for name in vertex.columns if name.startswith("f_rest_")), key=_number)
     degree = _degree(path, rest)
-    columns = ply.read_columns(path, header, "vertex")
+    columns = ply.read_elements(path, ["vertex"])["vertex"].columns
     if not vertex.count:
         raise DataError(path, "holds no ellipsoids", "export it again")
     table = {name: _stack(columns, group) for name, group in _GROUPS.items()}

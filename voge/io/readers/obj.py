@@ -1,0 +1,269 @@
+"""Meshes and points of Wavefront OBJ, with the colors of their vertices and material libraries.
+
+Indices count from where the face stands when they are negative. Polygons are cut into triangles. Faces without
+`usemtl` take the library's material where there is only one. Not read, with a note: lines, curves and surfaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from voge.errors import DataError
+from voge.io.readers.mtl import Material, read_library
+from voge.io.readers.part import Content, Part, Skin, unit_colors
+from voge.io.readers.pictures import find_beside, texture_pixels
+from voge.meshes.mesh import Array
+from voge.meshes.polygons import triangulate
+
+_UNREAD = ("l", "curv", "curv2", "surf", "fo")
+
+
+@dataclass(eq=False)
+class _Lines:
+    """The lines of a file by kind."""
+
+    vertices: list[str] = field(default_factory=list)
+    coordinates: list[str] = field(default_factory=list)
+    normals: int = 0
+    faces: list[str] = field(default_factory=list)
+    material: list[int] = field(default_factory=list)  # of each face, a row of `names`
+    before: list[tuple[int, int]] = field(default_factory=list)  # vertices and coordinates above each face
+    points: list[str] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=lambda: [None])
+    libraries: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read(path: Path) -> Content:
+    """The pieces of a file: one for each material.
+
+    Raises:
+        DataError: a row is not numbers, or a face names what is not there.
+    """
+    lines = _sorted(path)
+    vertices, colors = _vertices(path, lines.vertices)
+    uv = _table(path, lines.coordinates, "vt", (1, 2, 3))[:, :2] if lines.coordinates else np.zeros((0, 2))
+    if uv.shape[1] == 1:
+        uv = np.concatenate([uv, np.zeros_like(uv)], 1)
+    if not lines.faces:
+        return Content([Part(vertices, colors=colors)], tuple(dict.fromkeys(lines.notes)))
+    rows, texture_rows, counts = _corners(path, lines, len(vertices), len(uv))
+    places, owner = triangulate(vertices, rows, counts)
+    parts = _painted(path, lines, vertices, colors, uv, rows[places], texture_rows[places], np.array(lines.material)[owner])
+    return Content(parts, tuple(dict.fromkeys(lines.notes)))
+
+
+def _sorted(path: Path) -> _Lines:
+    text = path.read_bytes().decode("utf-8-sig", "replace")
+    if "\\\n" in text or "\\\r\n" in text:
+        text = text.replace("\\\r\n", " ").replace("\\\n", " ")
+    lines, current = _Lines(), 0
+    numbers: dict[str | None, int] = {None: 0}
+    for line in text.splitlines():
+        head = line[:2]
+        if head == "v " or head == "v\t":
+            lines.vertices.append(line[2:])
+        elif head == "f " or head == "f\t":
+            lines.faces.append(line[2:])
+            lines.material.append(current)
+            lines.before.append((len(lines.vertices), len(lines.coordinates)))
+        elif head == "vt":
+            lines.coordinates.append(line[3:])
+        elif head == "vn":
+            lines.normals += 1
+        else:
+            key, _, rest = line.strip().partition(" ")
+            rest = rest.strip()
+            if key in ("v", "f", "vt") or (line[:1] in " \t" and key in ("v", "f", "vt", "vn")):
+                _indented(lines, key, rest, current)
+            elif key == "usemtl":
+                current = numbers.setdefault(rest, len(numbers))
+                if current == len(lines.names):
+                    lines.names.append(rest)
+            elif key == "mtllib":
+                lines.libraries.append(rest)
+            elif key == "p":
+                lines.points.append(rest)
+            elif key in _UNREAD:
+                lines.notes.append(f"its {'lines' if key == 'l' else 'curves and surfaces'} are left out")
+    return lines
+
+
+def _indented(lines: _Lines, key: str, rest: str, current: int) -> None:
+    """A line with blanks before its key."""
+    if key == "v":
+        lines.vertices.append(rest)
+    elif key == "vt":
+        lines.coordinates.append(rest)
+    elif key == "vn":
+        lines.normals += 1
+    else:
+        lines.faces.append(rest)
+        lines.material.append(current)
+        lines.before.append((len(lines.vertices), len(lines.coordinates)))
+
+
+def _vertices(path: Path, rows: list[str]) -> tuple[Array, Array | None]:
+    """Positions (V, 3) and colors (V, 3), where every vertex has some."""
+    if not rows:
+        return np.zeros((0, 3)), None
+    table = _table(path, rows, "v", (3, 4, 6, 7))
+    # x y z, then a weight, or a color, or a weight and a color.
+    color = table[:, -3:] if table.shape[1] >= 6 else None
+    return table[:, :3], None if color is None or np.isnan(color).any() else unit_colors(color)
+
+
+def _table(path: Path, rows: list[str], key: str, widths: tuple[int, ...]) -> Array:
+    """Rows of numbers; where their lengths differ, short ones end in NaN."""
+    plain = [row.partition("#")[0] for row in rows] if any("#" in row for row in rows) else rows
+    words = " ".join(plain).split()
+    lengths = len(words) / len(rows)
+    try:
+        numbers = np.array(words, dtype=np.float64)
+    except ValueError as error:
+        raise DataError(path, f"has a line {key} that is not numbers ({error})", "export it again") from error
+    width = int(lengths)
+    uneven = lengths != width or (len(set(map(len, map(str.split, plain[:1000])))) > 1)
+    if not uneven and width in widths:
+        return numbers.reshape(len(rows), width)
+    counts = np.array([len(row.split()) for row in plain])
+    wrong = ~np.isin(counts, widths)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise DataError(path, f"line {key} number {row + 1} has {counts[row]} numbers", f"give {widths[0]} of them")
+    table = np.full((len(rows), counts.max()), np.nan)
+    table[np.arange(counts.max()) < counts[:, None]] = numbers
+    return table
+
+
+def _corners(path: Path, lines: _Lines, vertices: int, coordinates: int) -> tuple[Array, Array, Array]:
+    """Rows of vertices and of texture coordinates (-1 for none) of every corner, and corners a face."""
+    tokens = [line.partition("#")[0].split() if "#" in line else line.split() for line in lines.faces]
+    counts = np.array([len(words) for words in tokens])
+    flat = [word for words in tokens for word in words]
+    numbers = _split(path, flat)
+    for column, (name, present, above) in enumerate(
+        (("vertex", vertices, 0), ("texture coordinate", coordinates, 1))
+    ):
+        values = numbers[:, column]
+        if (values < 0).any():
+            there = np.repeat(np.array(lines.before)[:, above], counts)
+            values = np.where(values < 0, there + values + 1, values)
+            numbers[:, column] = np.where((values < 1) & (numbers[:, column] < 0), -1, values)
+        bad = (numbers[:, column] > present) | (numbers[:, column] < 0)
+        if column == 0:
+            bad |= numbers[:, 0] == 0
+        if bad.any():
+            word = flat[int(np.flatnonzero(bad)[0])]
+            raise DataError(path, f"a face names vertex data that are not there ({word} of {present})", "export it again")
+    return numbers[:, 0] - 1, numbers[:, 1] - 1, counts
+
+
+def _split(path: Path, words: Sequence[str]) -> Array:
+    """(C, 2) numbers of a corner's vertex and texture coordinate, 0 where it has none."""
+    text = " ".join(words)
+    slashes = text.count("/")
+    try:
+        if not slashes:
+            return np.stack([np.array(words, np.int64), np.zeros(len(words), np.int64)], 1)
+        if slashes == 2 * len(words) and "//" not in text and all(word.count("/") == 2 for word in words[:1000]):
+            return np.array(text.replace("/", " ").split(), np.int64).reshape(-1, 3)[:, :2].copy()
+        if slashes == 2 * text.count("//") == 2 * len(words):
+            first = np.array(text.replace("//", " ").split(), np.int64).reshape(-1, 2)[:, 0]
+            return np.stack([first, np.zeros_like(first)], 1)
+        made = np.zeros((len(words), 2), np.int64)
+        for row, word in enumerate(words):
+            for column, number in enumerate(word.split("/")[:2]):
+                made[row, column] = int(number) if number else 0
+        return made
+    except ValueError as error:
+        raise DataError(path, f"has a face that cannot be read ({error})", "export it again") from error
+
+
+def _painted(
+    path: Path, lines: _Lines, vertices: Array, colors: Array | None, uv: Array, faces: Array, coordinates: Array, owner: Array
+) -> list[Part]:
+    """The faces by material."""
+    materials = _libraries(path, lines)
+    lone = next(iter(materials.values())) if len(materials) == 1 else None
+    if len(materials) > 1 and 0 in owner and len(lines.names) == 1:
+        lines.notes.append(f"its faces name none of the {len(materials)} materials, so it has no colors from them")
+    pictures: dict[Path, Array | None] = {}
+    groups: dict[Material | None, list[int]] = {}
+    for number in np.unique(owner):
+        name = lines.names[number]
+        material = lone if name is None else materials.get(name)
+        if name is not None and material is None and materials:
+            lines.notes.append(f"its faces name the material {name}, which no library has")
+        groups.setdefault(material, []).append(int(number))
+    parts = []
+    for material, members in groups.items():
+        rows = slice(None) if len(groups) == 1 else np.isin(owner, members)
+        parts += _part(lines, vertices, colors, uv, faces[rows], coordinates[rows], material, pictures)
+    return parts
+
+
+def _part(
+    lines: _Lines,
+    vertices: Array,
+    colors: Array | None,
+    uv: Array,
+    faces: Array,
+    coordinates: Array,
+    material: Material | None,
+    pictures: dict[Path, Array | None],
+) -> list[Part]:
+    """The faces of a material; those without texture coordinates apart from those with."""
+    image = None if material is None or material.picture is None else _pixels(material.picture, pictures, lines)
+    if material is None or image is None:
+        plain = None if material is None else material.color
+        painted = colors if plain is None else np.tile(np.array(plain, np.float32), (len(vertices), 1))
+        if plain is not None and colors is not None:
+            painted = colors  # a color of the vertex is closer to what was meant than that of all faces
+        return [Part(vertices, faces, painted)]
+    covered = (coordinates >= 0).all(1)
+    parts = []
+    if covered.any():
+        keys = faces[covered].reshape(-1) * (len(uv) + 1) + coordinates[covered].reshape(-1)
+        unique, inverse = np.unique(keys, return_inverse=True)
+        points, places = unique // (len(uv) + 1), uv[unique % (len(uv) + 1)]
+        places = places * material.scale + material.offset
+        skin = Skin(image, places, wrap=(material.wrap, material.wrap))
+        parts.append(Part(vertices[points], inverse.reshape(-1, 3).astype(np.int64), skin=skin))
+    if not covered.all():
+        lines.notes.append("some faces have a texture but no coordinates on it, so they have the material's color")
+        plain = np.tile(np.array(material.color or (1, 1, 1), np.float32), (len(vertices), 1))
+        parts.append(Part(vertices, faces[~covered], plain))
+    return parts
+
+
+def _libraries(path: Path, lines: _Lines) -> dict[str, Material]:
+    """The materials of all libraries; the first of a name counts."""
+    found: dict[str, Material] = {}
+    for line in dict.fromkeys(lines.libraries):
+        whole = find_beside(line, [path.parent])
+        # Names may have blanks in them, and there may be several in a line.
+        names = [line] if whole is not None else line.split()
+        for name in names:
+            library = find_beside(name, [path.parent])
+            if library is None:
+                lines.notes.append(f"its materials {name} are not beside it, so it has no colors from them")
+                continue
+            materials, notes = read_library(library, path.parent)
+            found = {**materials, **found}
+            lines.notes += notes
+    return found
+
+
+def _pixels(picture: Path, known: dict[Path, Array | None], lines: _Lines) -> Array | None:
+    if picture not in known:
+        try:
+            known[picture] = texture_pixels(picture.read_bytes())
+        except ValueError as error:
+            known[picture] = None
+            lines.notes.append(f"the texture {picture.name} cannot be read ({error}), so colors come from the materials")
+    return known[picture]

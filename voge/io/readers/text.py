@@ -1,0 +1,126 @@
+"""Points in rows of text, as scanners and CloudCompare write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from voge.errors import DataError
+from voge.io.readers.part import Content, Part, unit_colors
+from voge.meshes.mesh import Array
+
+SUFFIXES = (".xyz", ".txt", ".asc", ".pts", ".csv", ".xyzrgb", ".xyzn")
+# Names of columns in a heading, as CloudCompare, MeshLab and laspy's exporters write them.
+_NAMES = {
+    "x": "x", "y": "y", "z": "z", "r": "r", "g": "g", "b": "b", "red": "r", "green": "g", "blue": "b",
+    "nx": "nx", "ny": "ny", "nz": "nz", "rf": "r", "gf": "g", "bf": "b",
+}  # fmt: skip
+
+
+def read(path: Path) -> Content:
+    """The points; `#` and `//` begin remarks, commas and semicolons stand for blanks.
+
+    Raises:
+        DataError: a row is not numbers, or rows differ in length.
+    """
+    text = path.read_bytes().decode("utf-8-sig", "replace")
+    lines = [line for line in re.split(r"\r\n|\r|\n", text)]
+    heading = _heading(lines)
+    rows = [line for line in (re.split("#|//", line, maxsplit=1)[0] for line in lines) if line.strip()]
+    rows = [row.replace(",", " ").replace(";", " ") for row in rows]
+    if rows and _names(rows[0]):
+        heading = heading or _names(rows[0])
+        rows = rows[1:]
+    if len(rows) > 1 and len(rows[0].split()) == 1 and len(rows[1].split()) > 1:
+        announced = rows[0].split()[0]
+        rows = rows[1:]
+        if announced.isdigit() and int(announced) > len(rows):
+            raise DataError(path, f"announces {announced} points but has {len(rows)}", "is it complete?")
+    if not rows:
+        return Content([Part(np.zeros((0, 3)))])
+    return columns_of(path, _table(path, rows), heading)
+
+
+def _table(path: Path, rows: list[str]) -> Array:
+    try:
+        words = " ".join(rows).split()
+        numbers = np.array(words, dtype=np.float64)
+    except ValueError as error:
+        raise DataError(path, f"has a row that is not numbers ({error})", "give x y z in every row") from error
+    width = len(rows[0].split())
+    if len(words) != width * len(rows) or any(len(row.split()) != width for row in rows):
+        number = next(i for i, row in enumerate(rows) if len(row.split()) != width)
+        found = len(rows[number].split())
+        raise DataError(path, f"point {number + 1} has {found} numbers, the first {width}", "give as many in every row")
+    return numbers.reshape(len(rows), width)
+
+
+def _heading(lines: Sequence[str]) -> list[str] | None:
+    """The names of the columns in a remark above the rows, such as //X Y Z R G B."""
+    for line in lines:
+        bare = line.strip()
+        if not bare.startswith(("#", "//")):
+            return None
+        if names := _names(bare.lstrip("#/ ")):
+            return names
+    return None
+
+
+def _names(line: str) -> list[str] | None:
+    words = [word.strip('"').lower() for word in re.split(r"[\s,;]+", line.strip()) if word]
+    return words if {"x", "y", "z"} <= set(words) else None
+
+
+def columns_of(path: Path, rows: Array, names: Sequence[str] | None = None) -> Content:
+    """Points from rows of numbers.
+
+    Without names of the columns they are x y z, then an intensity (4 or 7 columns), a color, a normal, or both.
+
+    Raises:
+        DataError: the rows are no points.
+    """
+    if rows.dtype.kind not in "fiu":
+        raise DataError(path, f"holds {rows.dtype}, not numbers", "save an array of floats")
+    if not rows.size:
+        return Content([Part(np.zeros((0, 3)))])
+    if names is not None and rows.ndim == 2 and len(names) == rows.shape[1]:
+        return _named(rows, names)
+    if rows.ndim != 2 or rows.shape[1] not in (3, 4, 6, 7, 9):
+        raise DataError(
+            path, f"has points of shape {rows.shape}", "give 3 columns x y z, then a color or a normal or both"
+        )
+    notes: tuple[str, ...] = ()
+    if rows.shape[1] in (4, 7):
+        notes = ("its fourth column is taken for an intensity and left out",)
+        rows = np.delete(rows, 3, axis=1)
+    points, first, second = rows[:, :3].astype(np.float64), rows[:, 3:6], rows[:, 6:].astype(np.float64)
+    if rows.shape[1] == 3:
+        return Content([Part(points)], notes)
+    if rows.shape[1] == 6 and np.allclose(np.linalg.norm(first, axis=1), 1, atol=0.01):
+        return Content([Part(points, normals=first.astype(np.float64))], notes)
+    return Content([Part(points, colors=unit_colors(first), normals=second if second.size else None)], notes)
+
+
+def _named(rows: Array, names: Sequence[str]) -> Content:
+    known = [_NAMES.get(name, "") for name in names]
+    left = [name for name, meaning in zip(names, known, strict=True) if not meaning]
+    notes = (f"its columns {', '.join(left)} are left out",) if left else ()
+
+    def column(*wanted: str) -> Array | None:
+        return rows[:, [known.index(name) for name in wanted]] if set(wanted) <= set(known) else None
+
+    points, colors, normals = column("x", "y", "z"), column("r", "g", "b"), column("nx", "ny", "nz")
+    assert points is not None
+    return Content(
+        [
+            Part(
+                points.astype(np.float64),
+                colors=None if colors is None else unit_colors(colors),
+                normals=None if normals is None else normals.astype(np.float64),
+            )
+        ],
+        notes,
+    )
