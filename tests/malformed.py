@@ -104,6 +104,18 @@ def stl(count: int, rows: int) -> bytes:
     return bytes(80) + struct.pack("<I", count) + np.ones(rows * 50, np.uint8).tobytes()
 
 
+def packed(extension: str) -> dict[str, Any]:
+    """A mesh of one primitive that an extension is said to have compressed; its bytes are no such thing."""
+    inner = {"bufferView": 0, "attributes": {"POSITION": 0}}
+    return {"primitives": [{"attributes": {"POSITION": 0}, "extensions": {extension: inner}}]}
+
+
+def squeezed() -> dict[str, Any]:
+    """A buffer view that meshoptimizer is said to have compressed; its bytes are no such thing."""
+    inner = {"buffer": 0, "byteLength": 36, "byteStride": 12, "count": 3, "mode": "ATTRIBUTES"}
+    return {"buffer": 0, "byteLength": 36, "extensions": {MESHOPT: inner}}
+
+
 DRACO = "KHR_draco_mesh_compression"
 MESHOPT = "EXT_meshopt_compression"
 
@@ -147,11 +159,11 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "index.obj": (TRIANGLE + "f 1 2 9\n", "names vertex data"),
     "negative.obj": (TRIANGLE + "f 1 2 -9\n", "names vertex data"),
     "word.obj": (TRIANGLE + "f a b c\n", "cannot be read"),
-    "short.obj": ("v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n", "2 coordinates"),
+    "short.obj": ("v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n", "has 2 numbers; give 3 of them"),
     "flat.obj": ("v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "has an area"),
     "nan.obj": ("v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "has an area"),
     # OFF.
-    "index.off": ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 9\n", "face index outside"),
+    "index.off": ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 9\n", "a face names vertex 9 of 3"),
     "cut.off": ("OFF\n3 1 0\n0 0 0\n1 0 0\n", "announces 3 vertices"),
     "faces.off": ("OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "announces 2 faces"),
     "header.off": ("OFF\nthree one 0\n0 0 0\n", "OFF"),
@@ -160,7 +172,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     # STL.
     "cut.stl": (stl(10, 2), "announces 10 triangles but has 2"),
     "huge.stl": (stl(2**31, 0), "announces"),
-    "text.stl": ("solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0\n", "no faces and no points"),
+    "text.stl": ("solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0\n", "has 1 facets but 0 vertices"),
     # PLY of meshes and points.
     "cut.ply": (ply("0 0 0\n"), "announces 3 vertices but has 1"),
     "binary.ply": (ply("0" * 20, kind="binary_little_endian"), "announces 3 vertices but has 1"),
@@ -186,13 +198,13 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
         ply("", more="element face 1\nproperty list uchar int vertex_indices\n", kind="binary_little_endian").encode()
         + VERTICES[:3].tobytes()
         + b"\xff\0\0\0\0",
-        "cannot be read",
+        "announces 1 rows of face but has 0",
     ),
     "nan.ply": (ply("nan 0 0\nnan 0 0\n", 2), "is finite"),
     # Points in text and arrays.
     "nan.xyz": ("nan 0 0\n", "is finite"),
     "ragged.xyz": ("1 2 3\n4 5\n", "row"),
-    "columns.xyz": ("1 2 3 4\n4 5 6 7\n", "give 3 columns"),
+    "columns.xyz": ("1 2 3 4 5\n4 5 6 7 8\n", "give 3 columns"),
     "one.xyz": ("1 2 3\n", "at least 4"),
     "same.xyz": ("1 2 3\n" * 5, "must differ"),
     "shape.npy": (npy(np.zeros((2, 3, 4))), "give 3 columns"),
@@ -216,14 +228,20 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "version.gltf": (json.dumps({"scenes": []}), "no version"),
     "list.gltf": ("[]", "glTF"),
     "buffer.gltf": (text(buffers=[{"uri": "gone%20away.bin", "byteLength": 36}]), "gone away.bin is not beside it"),
-    "short.gltf": (text(position={"count": 300}), "cannot be read"),
-    "base64.gltf": (text(buffers=[{"uri": "data:;base64,AAA", "byteLength": 36}]), "cannot be read"),
-    "accessor.gltf": (text(accessors=[]), "cannot be read"),
-    "nodes.gltf": (text(nodes=[{"mesh": 7}]), "no faces and no points"),
-    "draco.gltf": (text(extensionsRequired=[DRACO], extensionsUsed=[DRACO]), "Draco"),
-    "draco.glb": (glb(gltf(extensionsRequired=[DRACO], extensionsUsed=[DRACO])), "Draco"),
-    "meshopt.glb": (glb(gltf(extensionsRequired=[MESHOPT])), MESHOPT),
-    "type.gltf": (text(position={"componentType": 1}), "cannot be read"),
+    "short.gltf": (text(position={"count": 300}), "needs 3600 bytes, of 36"),
+    "base64.gltf": (text(buffers=[{"uri": "data:;base64,AAA", "byteLength": 36}]), "a data URI is not base64"),
+    "accessor.gltf": (text(accessors=[]), "names accessors[0], of 0"),
+    "nodes.gltf": (text(nodes=[{"mesh": 7}]), "names meshes[7], of 1"),
+    "draco.gltf": (
+        text(meshes=[packed(DRACO)], extensionsUsed=[DRACO]),
+        "meshes[0].primitives[0] cannot be decompressed",
+    ),
+    "draco.glb": (glb(gltf(meshes=[packed(DRACO)], extensionsUsed=[DRACO])), "cannot be decompressed"),
+    "meshopt.glb": (
+        glb(gltf(bufferViews=[squeezed()], extensionsUsed=[MESHOPT])),
+        "bufferViews[0] cannot be decompressed",
+    ),
+    "type.gltf": (text(position={"componentType": 1}), "has type VEC3 of componentType 1"),
     # Ellipsoids: native.
     "cut.safetensors": (native()[:-20], "is it complete?"),
     "header.safetensors": (native()[:40], "is it complete?"),
@@ -259,7 +277,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "splat_gap.ply": (splat(extra=tuple(f"f_rest_{i}" for i in range(1, 10))), "columns f_rest_*"),
     "splat_text.ply": (
         ply("0 0 0 0\n", 1, columns="".join(f"property float {name}\n" for name in SPLAT)),
-        "rows of 4 numbers, not 14",
+        "row 0 of vertex has too few numbers",
     ),
     "splat_packed.ply": (
         ply("", 1, columns="property uint packed_position\nproperty uint packed_scale\n"),

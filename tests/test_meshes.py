@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from voge.errors import DataError
-from voge.io.mesh_files import unit_colors
 from voge.io.meshes import load_geometry
+from voge.io.readers.part import unit_colors
 from voge.meshes.mesh import Mesh, Points, build_mesh
 from voge.meshes.textures import sample_texture
 
@@ -99,10 +99,7 @@ def test_a_missing_texture_is_noted(tmp_path):
     write(tmp_path, "a.mtl", "newmtl m\nKd 0.2 0.4 0.6\nmap_Kd gone.png\n")
     corners = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\n"
     mesh = mesh_of(write(tmp_path, "a.obj", f"mtllib a.mtl\n{corners}usemtl m\nf 1/1 2/2 3/3\n"))
-    assert mesh.notes == (
-        "the texture gone.png of a.mtl is not beside it",
-        "it has texture coordinates but no readable texture, so colors come from the materials",
-    )
+    assert mesh.notes == ("the texture gone.png of a.mtl is not beside it",)
     assert mesh.colors is not None
     np.testing.assert_allclose(mesh.colors, [[0.2, 0.4, 0.6]] * 3, atol=1e-6)
 

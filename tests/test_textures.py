@@ -79,7 +79,7 @@ def test_faces_without_picture_keep_their_plain_colors_and_tints_multiply():
         np.array([0, -1]),
         (pyramid(np.full((2, 2, 3), 200, np.uint8)),),
         np.array([[1, 0.5, 0]], np.float32),
-        np.array([np.zeros((3, 3)), np.eye(3)], np.float32),
+        np.array([np.ones((3, 3)), np.eye(3)], np.float32),
     )
     colors = vertex_colors(texture, np.array([[0, 1, 2], [3, 4, 5]]), np.ones(2), 6, reach=0.0)
     level = 200 / 255

@@ -5,10 +5,9 @@ from . import chosen_views as chosen_views
 from . import ellipsoids as ellipsoids
 from . import files as files
 from . import images as images
-from . import mesh_checks as mesh_checks
-from . import mesh_files as mesh_files
 from . import meshes as meshes
 from . import photos as photos
 from . import ply as ply
+from . import readers as readers
 from . import scenes as scenes
 from . import splats as splats

@@ -1,21 +1,21 @@
 """Triangle meshes and point clouds from files.
 
-Whatever trimesh reads (OBJ with MTL, GLB and glTF, PLY, STL, OFF) and, read here, COFF colors,
-`.xyz` text and `.npy`/`.npz` arrays. Colors are the file's numbers scaled to [0, 1]: nothing is
-converted between linear and sRGB. Nothing is recentered or rescaled.
+`voge.io.readers` reads OBJ with MTL, glTF and GLB, PLY, STL, OFF, text and NumPy arrays; trimesh reads other formats.
+Colors are the file's numbers scaled to [0, 1]: nothing is converted between linear and sRGB. Nothing is recentered or
+rescaled.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from voge.errors import DataError
 from voge.io.files import check_not_empty
-from voge.io.mesh_files import Part, read_parts
+from voge.io.readers import Part, read_content
 from voge.meshes.mesh import Array, Mesh, Points, build_mesh
 from voge.meshes.textures import Texture, pyramid
 
@@ -35,19 +35,20 @@ def load_geometry(path: str | Path) -> Mesh | Points:
         raise DataError(path, "is a folder, not a file of a mesh or points" if path.is_dir() else "no such file")
     check_not_empty(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the parsers' remarks on their own code help nobody here
-            parts, notes = read_parts(path)
+        content = read_content(path)
     except DataError:
         raise
-    except Exception as error:  # parsers fail with whatever they met
+    except Exception as error:  # decoders fail with whatever they met
         reason = f"{error or type(error).__name__}".splitlines()[0][:200]
-        raise DataError(path, f"cannot be read as {path.suffix} ({reason})", "is it complete?") from error
-    meshes = [part for part in parts if len(part.faces)]
+        raise DataError(path, f"cannot be read as {path.suffix} ({reason})", "export it again") from error
+    notes = content.notes
+    meshes = [part for part in content.parts if len(part.faces)]
+    clouds = [part for part in content.parts if len(part.vertices) and not len(part.faces)]
     if meshes:
+        if clouds:
+            notes += (f"its {sum(len(cloud.vertices) for cloud in clouds)} points beside the faces are left out",)
         vertices, faces, colors, texture = _join(meshes)
         return build_mesh(vertices, faces, colors, texture=texture, path=path, notes=notes)
-    clouds = [part for part in parts if len(part.vertices)]
     if not clouds:
         raise DataError(path, "has no faces and no points", "export the object again")
     return _build_points(clouds, path, notes)
@@ -66,33 +67,56 @@ def _build_points(parts: Sequence[Part], path: Path, notes: tuple[str, ...]) -> 
 
 def _join(parts: Sequence[Part]) -> tuple[Array, Array, Array | None, Texture | None]:
     """Vertices, faces, colors and texture of several meshes; where only some have colors, the others are white."""
+    if len(parts) > 1:
+        parts = [_compact(part) for part in parts]
     starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)])
     vertices = np.concatenate([part.vertices for part in parts])
-    texture = _join_textures(parts) if any(part.skin is not None for part in parts) else None
-    if texture is not None or all(part.colors is None for part in parts):
-        return vertices, faces, None, texture
+    textured = any(part.skin is not None or part.face_colors is not None for part in parts)
+    if textured:
+        return vertices, faces, None, _join_textures(parts)
+    if all(part.colors is None for part in parts):
+        return vertices, faces, None, None
     return vertices, faces, np.concatenate([_colors_or_white(part) for part in parts]), None
+
+
+def _compact(part: Part) -> Part:
+    """The part with the vertices of its faces only: others may belong to another part, with another color there."""
+    used, faces = np.unique(part.faces, return_inverse=True)
+    if len(used) == len(part.vertices):
+        return part
+    colors = None if part.colors is None else part.colors[used]
+    skin = None if part.skin is None else replace(part.skin, uv=part.skin.uv[used])
+    return replace(part, vertices=part.vertices[used], faces=faces.reshape(-1, 3), colors=colors, skin=skin)
 
 
 def _join_textures(parts: Sequence[Part]) -> Texture:
     skins = [part.skin for part in parts if part.skin is not None]
     images = {id(skin.image): skin.image for skin in skins}
-    looks = list(dict.fromkeys((id(skin.image), skin.tint) for skin in skins))
+    looks = list(dict.fromkeys((id(skin.image), skin.tint, skin.wrap) for skin in skins))
     pyramids = {key: pyramid(image) for key, image in images.items()}
     uv, rows, plain = [], [], []
     for part in parts:
-        skin = part.skin
-        uv.append(np.zeros((len(part.faces), 3, 2)) if skin is None else skin.uv[part.faces])
-        rows.append(np.full(len(part.faces), -1 if skin is None else looks.index((id(skin.image), skin.tint))))
-        plain.append(_colors_or_white(part)[part.faces].astype(np.float32))
+        skin, count = part.skin, len(part.faces)
+        uv.append(np.zeros((count, 3, 2)) if skin is None else skin.uv[part.faces])
+        rows.append(np.full(count, -1 if skin is None else looks.index((id(skin.image), skin.tint, skin.wrap))))
+        plain.append(_corner_colors(part))
+    white = all(part.skin is not None and part.colors is None and part.face_colors is None for part in parts)
     return Texture(
         uv=np.concatenate(uv).astype(np.float64),
         image=np.concatenate(rows),
-        images=tuple(pyramids[key] for key, _ in looks),
-        tints=np.array([tint for _, tint in looks], np.float32),
-        plain=np.concatenate(plain) if len(skins) < len(parts) else np.zeros((0, 3, 3), np.float32),
+        images=tuple(pyramids[key] for key, _, _ in looks),
+        tints=np.array([tint for _, tint, _ in looks], np.float32).reshape(-1, 3),
+        plain=np.zeros((0, 3, 3), np.float32) if white else np.concatenate(plain),
+        wraps=tuple(wrap for _, _, wrap in looks),
     )
+
+
+def _corner_colors(part: Part) -> Array:
+    """(F, 3, 3) float32 colors of the corners of a part."""
+    if part.face_colors is not None:
+        return np.repeat(part.face_colors[:, None].astype(np.float32), 3, 1)
+    return _colors_or_white(part)[part.faces].astype(np.float32)
 
 
 def _colors_or_white(part: Part) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +154,8 @@ class _Binary:
     def _even(self, element: Element) -> Rows | None:
         """Rows whose lists are all as long as those of the first row, which is the common case; else None."""
         order = self.header.order
-        fields, place = [], self.start
+        fields: list[Any] = []
+        place = self.start
         for name, kind in element.columns.items():
             if kind != "list":
                 fields.append((name, order + kind))
@@ -182,9 +183,10 @@ class _Binary:
     def _uneven(self, element: Element) -> Rows:
         """Rows of lists of any length: each is found by the one before it."""
         order, data, place = self.header.order, self.data, self.start
-        end = "little" if order == "<" else "big"
+        end: Literal["little", "big"] = "little" if order == "<" else "big"
         # (bytes before the next list, bytes of its length, bytes of an entry), and what follows the last list.
-        steps, gap = [], 0
+        steps: list[tuple[int, int, int]] = []
+        gap = 0
         for name, kind in element.columns.items():
             if kind != "list":
                 gap += np.dtype(kind).itemsize
@@ -196,11 +198,11 @@ class _Binary:
         lengths = np.empty((element.count, len(steps)), np.int64)
         for row in range(element.count):
             starts[row] = place
-            for number, (before, size, entry) in enumerate(steps):
+            for number, (before, size, width) in enumerate(steps):
                 place += before
                 length = int.from_bytes(data[place : place + size], end)
                 lengths[row, number] = length
-                place += size + length * entry
+                place += size + length * width
             place += gap
             if place > len(data):
                 _check_count(self.path, element, row)
@@ -274,7 +276,9 @@ class _Text:
         short = np.flatnonzero(place >= ends)
         if len(short):
             raise DataError(
-                self.path, f"row {short[0]} of {element.name} has too few numbers", "is it complete? else export it again"
+                self.path,
+                f"row {short[0]} of {element.name} has too few numbers",
+                "is it complete? else export it again",
             )
 
 

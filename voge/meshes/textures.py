@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,16 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+
+class Wrap(str, Enum):
+    """The color of a picture beyond its rim."""
+
+    repeat = "repeat"
+    clamp = "clamp"  # that of the rim
+    mirror = "mirror"
+
+
+REPEAT = (Wrap.repeat, Wrap.repeat)
 REACH = 0.5  # a vertex's color is the mean over its hat shrunk by this factor (docs/formats.md)
 MOST_CUTS = 8  # pieces along the side of a face that are looked up one by one
 _ROWS = 2**18  # places looked up together: bounds memory
@@ -24,11 +35,13 @@ _ROWS = 2**18  # places looked up together: bounds memory
 class Texture:
     """What colors the F faces of a mesh: pictures by texture coordinates, plain colors elsewhere."""
 
-    uv: Array  # (F, 3, 2) float64 texture coordinates of the corners, v upwards; beyond 0 to 1 pictures repeat
+    uv: Array  # (F, 3, 2) float64 texture coordinates of the corners, v upwards
     image: Array  # (F,) int64 row of `images`; -1 for none
     images: tuple[tuple[Array, ...], ...]  # pyramids (see `pyramid`) of (H, W, 3) uint8, rows from the top
     tints: Array  # (images, 3) float32, multiply the pictures
-    plain: Array  # (F, 3, 3) float32 colors of the corners of faces without picture; (0, 3, 3) where all have one
+    # (F, 3, 3) float32 colors of the corners, which multiply the picture of faces that have one; (0, 3, 3): all white
+    plain: Array
+    wraps: tuple[tuple[Wrap, Wrap], ...] = ()  # of the pictures, along u and v, beyond 0 to 1; (): all repeat
 
     def faces(self, rows: Array) -> Texture:
         """The texture of some of the faces: a mask or indices."""
@@ -43,7 +56,7 @@ class Texture:
             corners: (P, 3) barycentric coordinates.
             share: (P,) or one number, the footprint's area as a part of the face's; 0 takes the picture itself.
         """
-        colors = np.zeros((len(face), 3))
+        colors = np.ones((len(face), 3))
         share = np.broadcast_to(np.asarray(share, np.float64), face.shape)
         if len(self.plain):
             colors = np.einsum("pc,pck->pk", corners, self.plain[face].astype(np.float64))
@@ -53,7 +66,8 @@ class Texture:
                 uv = np.einsum("pc,pck->pk", corners[chunk], ends)
                 level = 0.5 * np.log2(np.maximum(share[chunk] * _texels(ends, levels[0].shape), 1))
                 clamp = np.all((ends >= 0) & (ends <= 1), axis=(1, 2))  # the face does not count on repetition
-                colors[chunk] = _sample_levels(levels, uv, level, clamp) * tint
+                wrap = self.wraps[index] if self.wraps else REPEAT
+                colors[chunk] *= _sample_levels(levels, uv, level, clamp, wrap) * tint
         return colors
 
     def texels(self) -> Array:
@@ -112,26 +126,32 @@ def pyramid(image: Array) -> tuple[Array, ...]:
     return (image, *(np.asarray(whole.resize(size, Image.Resampling.BOX)) for size in sizes))
 
 
-def sample_texture(image: Array, uv: Array, clamp: Array | bool = False) -> Array:
+def sample_texture(image: Array, uv: Array, clamp: Array | bool = False, wrap: tuple[Wrap, Wrap] = REPEAT) -> Array:
     """Colors (P, C) of a picture (H, W, C) at texture coordinates (P, 2), v upwards, bilinear.
 
-    It repeats beyond 0 and 1, or where `clamp` (P,) holds its rim goes on: else opposite rims would mix.
+    Beyond 0 and 1 it goes on as `wrap` says, along u and v. Where `clamp` (P,) holds, its rim goes on instead: else
+    opposite rims would mix.
     """
     height, width = image.shape[:2]
     x, y = np.nan_to_num(uv[:, 0]) * width - 0.5, (1 - np.nan_to_num(uv[:, 1])) * height - 0.5
     left, top = np.floor(x), np.floor(y)
     right_share, bottom_share = (x - left)[:, None], (y - top)[:, None]
-    columns = [_within(left.astype(np.int64) + i, width, clamp) for i in (0, 1)]
-    rows = [_within(top.astype(np.int64) + i, height, clamp) for i in (0, 1)]
+    columns = [_within(left.astype(np.int64) + i, width, clamp, wrap[0]) for i in (0, 1)]
+    rows = [_within(top.astype(np.int64) + i, height, clamp, wrap[1]) for i in (0, 1)]
     upper, lower = (image[row, columns[0]] * (1 - right_share) + image[row, columns[1]] * right_share for row in rows)
     return np.asarray(upper * (1 - bottom_share) + lower * bottom_share)
 
 
-def _within(index: Array, count: int, clamp: Array | bool) -> Array:
-    return np.where(clamp, np.clip(index, 0, count - 1), index % count)
+def _within(index: Array, count: int, clamp: Array | bool, wrap: Wrap) -> Array:
+    rim = np.clip(index, 0, count - 1)
+    if wrap is Wrap.clamp:
+        return rim
+    turned = index % (2 * count)
+    beyond = np.minimum(turned, 2 * count - 1 - turned) if wrap is Wrap.mirror else index % count
+    return np.where(clamp, rim, beyond)
 
 
-def _sample_levels(levels: Sequence[Array], uv: Array, level: Array, clamp: Array) -> Array:
+def _sample_levels(levels: Sequence[Array], uv: Array, level: Array, clamp: Array, wrap: tuple[Wrap, Wrap]) -> Array:
     """Colors (P, 3) at fractional levels (P,) of a pyramid."""
     level = np.minimum(level, len(levels) - 1)
     lower = np.minimum(level.astype(np.int64), len(levels) - 2) if len(levels) > 1 else np.zeros(len(level), np.int64)
@@ -139,9 +159,9 @@ def _sample_levels(levels: Sequence[Array], uv: Array, level: Array, clamp: Arra
     for index in np.unique(lower):
         rows = np.flatnonzero(lower == index)
         part = (level[rows] - index)[:, None]
-        colors[rows] = sample_texture(levels[index], uv[rows], clamp[rows])
+        colors[rows] = sample_texture(levels[index], uv[rows], clamp[rows], wrap)
         if part.any():
-            colors[rows] += part * (sample_texture(levels[index + 1], uv[rows], clamp[rows]) - colors[rows])
+            colors[rows] += part * (sample_texture(levels[index + 1], uv[rows], clamp[rows], wrap) - colors[rows])
     return colors / 255
 
 

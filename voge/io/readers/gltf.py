@@ -9,6 +9,7 @@ beyond that gives a note (docs/formats.md has the list).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,9 @@ class _Scene:
         if not isinstance(attributes, dict) or not attributes:
             raise self.document.wrong(f"nodes[{number}].{INSTANCING}", "must have attributes")
         kinds = {"TRANSLATION": "VEC3", "ROTATION": "VEC4", "SCALE": "VEC3"}
-        columns = {name: self.document.accessor(attributes[name], kind) for name, kind in kinds.items() if name in attributes}
+        columns = {
+            name: self.document.accessor(attributes[name], kind) for name, kind in kinds.items() if name in attributes
+        }
         counts = {len(column) for column in columns.values()}
         if len(counts) != 1:
             raise self.document.wrong(f"nodes[{number}].{INSTANCING}", "must have attributes of one length")
@@ -316,7 +319,7 @@ def _moved(part: Part, transform: Array) -> Part:
     linear, shift = transform[:3, :3], transform[:3, 3]
     faces = part.faces[:, ::-1] if np.linalg.det(linear) < 0 else part.faces
     normals = None if part.normals is None else part.normals @ np.linalg.pinv(linear)
-    return Part(part.vertices @ linear.T + shift, faces, part.colors, normals, part.skin)
+    return replace(part, vertices=part.vertices @ linear.T + shift, faces=faces, normals=normals)
 
 
 def _draco(document: Document, packed: Any, place: str) -> dict[str, Array]:
@@ -325,7 +328,9 @@ def _draco(document: Document, packed: Any, place: str) -> dict[str, Array]:
         import DracoPy
     except ImportError:
         raise DataError(
-            document.path, "is compressed with Draco, which needs a decoder", "pip install DracoPy, or export it uncompressed"
+            document.path,
+            "is compressed with Draco, which needs a decoder",
+            "pip install voge[gltf], or export it uncompressed",
         ) from None
     if not isinstance(packed, dict) or not isinstance(packed.get("attributes"), dict):
         raise document.wrong(f"{place}.{DRACO}", "must have attributes")
@@ -335,7 +340,7 @@ def _draco(document: Document, packed: Any, place: str) -> dict[str, Array]:
     except Exception as error:  # the decoder's own kinds
         raise DataError(document.path, f"{place} cannot be decompressed ({error})"[:200], "export it again") from error
     columns = {attribute["unique_id"]: np.asarray(attribute["data"]) for attribute in decoded.attributes}
-    found = {
+    found: dict[str, Array] = {
         name: columns[number].astype(np.float64).reshape(len(decoded.points), -1)
         for name, number in packed["attributes"].items()
         if number in columns

@@ -1,4 +1,4 @@
-"""The document of a glTF 2.0 file and the numbers of its accessors (registry.khronos.org/glTF, sections 3.6 and 3.11)."""
+"""The document of a glTF 2.0 file and the numbers of its accessors (Khronos specification, sections 3.6 and 4)."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ class Document:
                     self.path, f"its data {error} is not beside it", "copy it there, or export as .glb"
                 ) from error
         if len(data) < length:
-            raise DataError(self.path, f"buffer {index} announces {length} bytes but has {len(data)}", "is it complete?")
+            raise DataError(
+                self.path, f"buffer {index} announces {length} bytes but has {len(data)}", "is it complete?"
+            )
         return data
 
     def _view(self, index: int) -> tuple[bytes, int]:
@@ -150,7 +152,7 @@ class Document:
         place, view = f"bufferViews[{index}]", self.item("bufferViews", index)
         for name in MESHOPT:
             if name in view.get("extensions", {}):
-                return _meshopt(self, view["extensions"][name], place), 0
+                return _meshopt(self, view["extensions"][name], place)
         start, length = self.number(view, "byteOffset", place, 0), self.number(view, "byteLength", place)
         data = self.buffer(self.number(view, "buffer", place))
         if start + length > len(data):
@@ -163,7 +165,9 @@ class Document:
         stride = stride or size
         if count and start + stride * (count - 1) + size > len(data):
             raise DataError(
-                self.path, f"{place} needs {start + stride * (count - 1) + size} bytes, of {len(data)}", "is it complete?"
+                self.path,
+                f"{place} needs {start + stride * (count - 1) + size} bytes, of {len(data)}",
+                "is it complete?",
             )
         rows = np.ndarray((count, size), np.uint8, data, start, (stride, 1))
         return np.ascontiguousarray(rows).view(dtype).reshape(count, width)
@@ -184,22 +188,22 @@ class Document:
         return values
 
 
-def _meshopt(document: Document, packed: Mapping[str, Any], place: str) -> bytes:
-    """The bytes of a buffer view that meshoptimizer has compressed."""
+def _meshopt(document: Document, packed: Mapping[str, Any], place: str) -> tuple[bytes, int]:
+    """The bytes of a buffer view that meshoptimizer has compressed, and the distance of its rows."""
     try:
         import meshoptimizer
     except ImportError:
         raise DataError(
             document.path,
             f"is compressed ({MESHOPT[0]}), which needs a decoder",
-            "pip install voge[meshopt], or export it uncompressed",
+            "pip install voge[gltf], or export it uncompressed",
         ) from None
     data = document.buffer(document.number(packed, "buffer", place))
     start, length = document.number(packed, "byteOffset", place, 0), document.number(packed, "byteLength", place)
     count, stride = document.number(packed, "count", place), document.number(packed, "byteStride", place)
     if start + length > len(data):
         raise DataError(document.path, f"{place} ends at byte {start + length} of {len(data)}", "is it complete?")
-    return _decoded(meshoptimizer, data[start : start + length], packed, count, stride, document, place)
+    return _decoded(meshoptimizer, data[start : start + length], packed, count, stride, document, place), stride
 
 
 def _decoded(
@@ -215,17 +219,20 @@ def _decoded(
             values = np.asarray(meshoptimizer.decode_index_sequence(count, stride, data))
         else:
             raise document.wrong(place, f"has mode {mode}")
-        filters = {"OCTAHEDRAL": "decode_filter_oct", "QUATERNION": "decode_filter_quat", "EXPONENTIAL": "decode_filter_exp"}
+        filters = {
+            "OCTAHEDRAL": "decode_filter_oct",
+            "QUATERNION": "decode_filter_quat",
+            "EXPONENTIAL": "decode_filter_exp",
+        }
         if filtered in filters:
-            values = np.ascontiguousarray(values)
-            getattr(meshoptimizer, filters[filtered])(values, count, stride)
+            values = np.asarray(getattr(meshoptimizer, filters[filtered])(np.ascontiguousarray(values), count, stride))
         elif filtered != "NONE":
             raise document.wrong(place, f"has filter {filtered}")
     except (RuntimeError, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(document.path, f"{place} cannot be decompressed ({error})", "export it again") from error
-    return values.tobytes()
+    return values.tobytes()[: count * stride]  # the decoder gives 16-bit indices in the first half of 32-bit ones
 
 
 def _open(path: Path) -> tuple[dict[str, Any], bytes | None]:

@@ -1,4 +1,4 @@
-"""Base colors of glTF: factors, pictures, texture coordinates, their transforms and wrap modes (sections 3.9 and 3.8)."""
+"""Base colors of glTF (sections 3.8 and 3.9): factors, pictures, texture coordinates, transforms and wrap modes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from voge.io.readers.gltf_data import Document
-from voge.io.readers.part import Wrap
 from voge.meshes.mesh import Array
+from voge.meshes.textures import Wrap
 
 SPECULAR = "KHR_materials_pbrSpecularGlossiness"
 TRANSFORM = "KHR_texture_transform"
@@ -55,10 +55,15 @@ class Materials:
         material, place = self.document.item("materials", index), f"materials[{index}]"
         self._note_unshown(material)
         extended = _mapping(material.get("extensions")).get(SPECULAR)
+        owner: Mapping[str, Any]
         if isinstance(extended, dict):
             owner, factor, texture = extended, "diffuseFactor", "diffuseTexture"
         else:
-            owner, factor, texture = _mapping(material.get("pbrMetallicRoughness")), "baseColorFactor", "baseColorTexture"
+            owner, factor, texture = (
+                _mapping(material.get("pbrMetallicRoughness")),
+                "baseColorFactor",
+                "baseColorTexture",
+            )
         red, green, blue, _alpha = np.clip(self.document.vector(owner, factor, (1.0,) * 4, place), 0, 1).tolist()
         info = owner.get(texture)
         if not isinstance(info, dict):
@@ -116,7 +121,9 @@ class Materials:
         try:
             return texture_pixels(data)
         except ValueError as error:
-            self.notes.append(f"its texture images[{index}] cannot be read ({error}), so colors come from the materials")
+            self.notes.append(
+                f"its texture images[{index}] cannot be read ({error}), so colors come from the materials"
+            )
             return None
 
     def _note_unshown(self, material: Mapping[str, Any]) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voge.io.readers.part import Wrap
 from voge.io.readers.pictures import find_beside
+from voge.meshes.textures import Wrap
 
-# How many words follow an option of a map (www.paulbourke.net/dataformats/mtl); "uvw" takes one to three numbers.
+# How many words follow an option of a map (www.paulbourke.net/dataformats/mtl).
+_UVW = -1  # one to three numbers
 _OPTIONS = {
-    "-s": "uvw", "-o": "uvw", "-t": "uvw", "-mm": 2, "-blendu": 1, "-blendv": 1, "-boost": 1, "-texres": 1,
+    "-s": _UVW, "-o": _UVW, "-t": _UVW, "-mm": 2, "-blendu": 1, "-blendv": 1, "-boost": 1, "-texres": 1,
     "-clamp": 1, "-bm": 1, "-imfchan": 1, "-type": 1, "-cc": 1, "-colorspace": 1,
 }  # fmt: skip
 
@@ -75,8 +76,8 @@ def _with_picture(
     scale, offset, wrap, start = (1.0, 1.0), (0.0, 0.0), Wrap.repeat, 0
     while start < len(words) and words[start].lower() in _OPTIONS:
         option, takes = words[start].lower(), _OPTIONS[words[start].lower()]
-        if takes == "uvw":
-            numbers = []
+        if takes == _UVW:
+            numbers: list[float] = []
             while len(numbers) < 3 and start + 1 + len(numbers) < len(words):
                 number = _floats(words[start + 1 + len(numbers) : start + 2 + len(numbers)])
                 if not number:
@@ -88,7 +89,7 @@ def _with_picture(
             elif option == "-o" and numbers:
                 offset = (numbers[0], numbers[1] if used > 1 else 0.0)
         else:
-            used = int(takes)
+            used = takes
             if option == "-clamp" and words[start + 1 : start + 2] == ["on"]:
                 wrap = Wrap.clamp
         start += 1 + used

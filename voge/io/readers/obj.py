@@ -6,7 +6,7 @@ Indices count from where the face stands when they are negative. Polygons are cu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +14,12 @@ import numpy as np
 
 from voge.errors import DataError
 from voge.io.readers.mtl import Material, read_library
-from voge.io.readers.part import Content, Part, Skin, unit_colors
+from voge.io.readers.part import Content, Part, Skin, numbers_of, unit_colors
 from voge.io.readers.pictures import find_beside, texture_pixels
 from voge.meshes.mesh import Array
 from voge.meshes.polygons import triangulate
 
+_NUMBER = re.compile("[-+0-9]+")
 _UNREAD = ("l", "curv", "curv2", "surf", "fo")
 
 
@@ -53,7 +54,9 @@ def read(path: Path) -> Content:
         return Content([Part(vertices, colors=colors)], tuple(dict.fromkeys(lines.notes)))
     rows, texture_rows, counts = _corners(path, lines, len(vertices), len(uv))
     places, owner = triangulate(vertices, rows, counts)
-    parts = _painted(path, lines, vertices, colors, uv, rows[places], texture_rows[places], np.array(lines.material)[owner])
+    parts = _painted(
+        path, lines, vertices, colors, uv, rows[places], texture_rows[places], np.array(lines.material)[owner]
+    )
     return Content(parts, tuple(dict.fromkeys(lines.notes)))
 
 
@@ -120,17 +123,14 @@ def _vertices(path: Path, rows: list[str]) -> tuple[Array, Array | None]:
 def _table(path: Path, rows: list[str], key: str, widths: tuple[int, ...]) -> Array:
     """Rows of numbers; where their lengths differ, short ones end in NaN."""
     plain = [row.partition("#")[0] for row in rows] if any("#" in row for row in rows) else rows
-    words = " ".join(plain).split()
-    lengths = len(words) / len(rows)
     try:
-        numbers = np.array(words, dtype=np.float64)
+        numbers = numbers_of("\n".join(plain))
     except ValueError as error:
         raise DataError(path, f"has a line {key} that is not numbers ({error})", "export it again") from error
-    width = int(lengths)
-    uneven = lengths != width or (len(set(map(len, map(str.split, plain[:1000])))) > 1)
-    if not uneven and width in widths:
-        return numbers.reshape(len(rows), width)
+    width = len(plain[0].split())
     counts = np.array([len(row.split()) for row in plain])
+    if (counts == width).all() and width in widths:
+        return numbers.reshape(len(rows), width)
     wrong = ~np.isin(counts, widths)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
@@ -142,13 +142,13 @@ def _table(path: Path, rows: list[str], key: str, widths: tuple[int, ...]) -> Ar
 
 def _corners(path: Path, lines: _Lines, vertices: int, coordinates: int) -> tuple[Array, Array, Array]:
     """Rows of vertices and of texture coordinates (-1 for none) of every corner, and corners a face."""
-    tokens = [line.partition("#")[0].split() if "#" in line else line.split() for line in lines.faces]
-    counts = np.array([len(words) for words in tokens])
-    flat = [word for words in tokens for word in words]
-    numbers = _split(path, flat)
-    for column, (name, present, above) in enumerate(
-        (("vertex", vertices, 0), ("texture coordinate", coordinates, 1))
-    ):
+    plain = (
+        [line.partition("#")[0] for line in lines.faces] if any("#" in line for line in lines.faces) else lines.faces
+    )
+    counts = np.array([len(line.split()) for line in plain])
+    text = "\n".join(plain)
+    numbers = _split(path, text, int(counts.sum()))
+    for column, (present, above) in enumerate(((vertices, 0), (coordinates, 1))):
         values = numbers[:, column]
         if (values < 0).any():
             there = np.repeat(np.array(lines.before)[:, above], counts)
@@ -158,25 +158,29 @@ def _corners(path: Path, lines: _Lines, vertices: int, coordinates: int) -> tupl
         if column == 0:
             bad |= numbers[:, 0] == 0
         if bad.any():
-            word = flat[int(np.flatnonzero(bad)[0])]
-            raise DataError(path, f"a face names vertex data that are not there ({word} of {present})", "export it again")
+            word = text.split()[int(np.flatnonzero(bad)[0])]
+            raise DataError(
+                path, f"a face names vertex data that are not there ({word} of {present})", "export it again"
+            )
     return numbers[:, 0] - 1, numbers[:, 1] - 1, counts
 
 
-def _split(path: Path, words: Sequence[str]) -> Array:
+def _split(path: Path, text: str, count: int) -> Array:
     """(C, 2) numbers of a corner's vertex and texture coordinate, 0 where it has none."""
-    text = " ".join(words)
-    slashes = text.count("/")
+    slashes, doubles = text.count("/"), text.count("//")
     try:
         if not slashes:
-            return np.stack([np.array(words, np.int64), np.zeros(len(words), np.int64)], 1)
-        if slashes == 2 * len(words) and "//" not in text and all(word.count("/") == 2 for word in words[:1000]):
-            return np.array(text.replace("/", " ").split(), np.int64).reshape(-1, 3)[:, :2].copy()
-        if slashes == 2 * text.count("//") == 2 * len(words):
-            first = np.array(text.replace("//", " ").split(), np.int64).reshape(-1, 2)[:, 0]
+            first = numbers_of(text, np.int64)
             return np.stack([first, np.zeros_like(first)], 1)
-        made = np.zeros((len(words), 2), np.int64)
-        for row, word in enumerate(words):
+        if doubles == count and slashes == 2 * count:  # a//c everywhere
+            return _columns(numbers_of(text.replace("//", " 0 "), np.int64), count, 3)
+        if not doubles and slashes in (count, 2 * count):
+            width = slashes // count + 1
+            numbers = numbers_of(text.replace("/", " "), np.int64)
+            if numbers.size == width * count and set(_NUMBER.sub("", text).split()) == {"/" * (width - 1)}:
+                return _columns(numbers, count, width)
+        made = np.zeros((count, 2), np.int64)
+        for row, word in enumerate(text.split()):
             for column, number in enumerate(word.split("/")[:2]):
                 made[row, column] = int(number) if number else 0
         return made
@@ -184,8 +188,20 @@ def _split(path: Path, words: Sequence[str]) -> Array:
         raise DataError(path, f"has a face that cannot be read ({error})", "export it again") from error
 
 
+def _columns(numbers: Array, count: int, width: int) -> Array:
+    """The first two columns of a table; fails where a corner has fewer."""
+    return numbers.reshape(count, width)[:, :2].copy()
+
+
 def _painted(
-    path: Path, lines: _Lines, vertices: Array, colors: Array | None, uv: Array, faces: Array, coordinates: Array, owner: Array
+    path: Path,
+    lines: _Lines,
+    vertices: Array,
+    colors: Array | None,
+    uv: Array,
+    faces: Array,
+    coordinates: Array,
+    owner: Array,
 ) -> list[Part]:
     """The faces by material."""
     materials = _libraries(path, lines)
@@ -220,11 +236,10 @@ def _part(
     """The faces of a material; those without texture coordinates apart from those with."""
     image = None if material is None or material.picture is None else _pixels(material.picture, pictures, lines)
     if material is None or image is None:
-        plain = None if material is None else material.color
-        painted = colors if plain is None else np.tile(np.array(plain, np.float32), (len(vertices), 1))
-        if plain is not None and colors is not None:
-            painted = colors  # a color of the vertex is closer to what was meant than that of all faces
-        return [Part(vertices, faces, painted)]
+        # A color of the vertex is closer to what was meant than that of all faces.
+        if colors is None and material is not None and material.color is not None:
+            colors = np.tile(np.array(material.color, np.float32), (len(vertices), 1))
+        return [Part(vertices, faces, colors)]
     covered = (coordinates >= 0).all(1)
     parts = []
     if covered.any():
@@ -265,5 +280,7 @@ def _pixels(picture: Path, known: dict[Path, Array | None], lines: _Lines) -> Ar
             known[picture] = texture_pixels(picture.read_bytes())
         except ValueError as error:
             known[picture] = None
-            lines.notes.append(f"the texture {picture.name} cannot be read ({error}), so colors come from the materials")
+            lines.notes.append(
+                f"the texture {picture.name} cannot be read ({error}), so colors come from the materials"
+            )
     return known[picture]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from voge.errors import DataError
-from voge.io.readers.part import Content, Part, unit_colors
+from voge.io.readers.part import Content, Part, numbers_of, unit_colors
 from voge.meshes.mesh import Array
 from voge.meshes.polygons import triangulate
 
@@ -55,11 +55,13 @@ def _vertices(
     short = next((number for number, row in enumerate(words) if len(row) < least), None)
     if short is not None:
         kind = "is COFF, but a vertex has no color" if colored and not (normal or textured) else "has a short row"
-        raise DataError(path, f"{kind} (vertex {short} has {len(words[short])} numbers, not {least})", "export it again")
+        raise DataError(
+            path, f"{kind} (vertex {short} has {len(words[short])} numbers, not {least})", "export it again"
+        )
     if textured:
         notes.append("its texture coordinates are left out: OFF names no picture")
     try:
-        table = np.array([row[:least] for row in words], np.float64).reshape(len(rows), least)
+        table = numbers_of(" ".join(" ".join(row[:least]) for row in words)).reshape(len(rows), least)
     except ValueError as error:
         raise DataError(path, f"has a vertex that is not numbers ({error})", "export it again") from error
     first = 3 + 3 * normal
@@ -70,7 +72,7 @@ def _faces(path: Path, points: Array, colors: Array | None, rows: list[str], not
     words = [row.split() for row in rows]
     try:
         counts = np.array([int(row[0]) for row in words], np.int64)
-        corners = np.array([w for row, n in zip(words, counts, strict=True) for w in row[1 : n + 1]], np.int64)
+        corners = numbers_of(" ".join(" ".join(row[1 : n + 1]) for row, n in zip(words, counts, strict=True)), np.int64)
     except (ValueError, IndexError) as error:
         raise DataError(path, f"has a face that is not whole numbers ({error})", "export it again") from error
     if len(corners) != counts.clip(min=0).sum():

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
-from enum import Enum
 
 import numpy as np
 
 from voge.meshes.mesh import Array
+from voge.meshes.textures import REPEAT, Wrap
 
 NO_FACES = np.zeros((0, 3), np.int64)
-
-
-class Wrap(str, Enum):
-    """The color of a picture beyond its rim."""
-
-    repeat = "repeat"
-    clamp = "clamp"  # that of the rim
-    mirror = "mirror"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +20,7 @@ class Skin:
     image: Array  # (H, W, 3) uint8, rows from the top; one object wherever the picture is the same
     uv: Array  # (V, 2) float64 texture coordinates, v upwards
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)  # multiplies the picture
-    wrap: tuple[Wrap, Wrap] = (Wrap.repeat, Wrap.repeat)  # along u and along v
+    wrap: tuple[Wrap, Wrap] = REPEAT  # along u and along v
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,3 +67,24 @@ def unit_colors(colors: Array) -> Array:
         whole = colors.dtype.kind in "iu"
         scaled = colors / (65535.0 if most > 255 else 255.0 if most > 1 or whole else 1.0)
     return np.clip(np.nan_to_num(scaled), 0, 1).astype(np.float32)
+
+
+def numbers_of(text: str, dtype: type = np.float64) -> Array:
+    """The numbers of a text with blanks between.
+
+    Raises:
+        ValueError: a word is no number; names it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # of text that goes on behind the last number
+        try:
+            return np.fromstring(text, dtype, sep=" ")
+        except (ValueError, DeprecationWarning):
+            return np.array([_number(word, dtype) for word in text.split()], dtype)
+
+
+def _number(word: str, dtype: type) -> float:
+    try:
+        return int(word) if dtype is np.int64 else float(word)
+    except ValueError:
+        raise ValueError(f"'{word[:40]}' is no {'whole ' if dtype is np.int64 else ''}number") from None

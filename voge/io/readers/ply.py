@@ -114,7 +114,7 @@ def _skin(
         notes.append(f"its texture {picture.name} cannot be read ({error})")
         return None
     if corner is not None:
-        values, counts = corner
+        values, _ = corner
         if len(values) != 2 * int(face.lists[next(n for n in _POINTS_OF_FACES if n in face.lists)][1].sum()):
             notes.append("its texture coordinates do not fit its faces, so its texture is left out")
             return None

@@ -39,13 +39,8 @@ def read(path: Path) -> Content:
 
 
 def _is_text(data: bytes) -> bool:
-    """Whether the file is text: binary files may begin with "solid" as well, but not go on with facets."""
-    if not data.lstrip()[:5].lower() == b"solid":
-        return False
-    if len(data) >= 84 and 84 + 50 * int.from_bytes(data[80:84], "little") == len(data):
-        return False
-    start = data[:4096].lower()
-    return b"facet" in start or b"endsolid" in start or b"\0" not in start
+    """Whether the file is text. Binary files may begin with "solid" too, but no text has zeros, as their counts do."""
+    return data.lstrip()[:5].lower() == b"solid" and b"\0" not in data[:4096]
 
 
 def _text(path: Path, data: bytes) -> Content:

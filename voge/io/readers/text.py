@@ -13,6 +13,7 @@ from voge.io.readers.part import Content, Part, unit_colors
 from voge.meshes.mesh import Array
 
 SUFFIXES = (".xyz", ".txt", ".asc", ".pts", ".csv", ".xyzrgb", ".xyzn")
+_REMARK = re.compile("#|//")
 # Names of columns in a heading, as CloudCompare, MeshLab and laspy's exporters write them.
 _NAMES = {
     "x": "x", "y": "y", "z": "z", "r": "r", "g": "g", "b": "b", "red": "r", "green": "g", "blue": "b",
@@ -27,35 +28,51 @@ def read(path: Path) -> Content:
         DataError: a row is not numbers, or rows differ in length.
     """
     text = path.read_bytes().decode("utf-8-sig", "replace")
-    lines = [line for line in re.split(r"\r\n|\r|\n", text)]
+    lines = text.splitlines()
     heading = _heading(lines)
-    rows = [line for line in (re.split("#|//", line, maxsplit=1)[0] for line in lines) if line.strip()]
-    rows = [row.replace(",", " ").replace(";", " ") for row in rows]
-    if rows and _names(rows[0]):
-        heading = heading or _names(rows[0])
-        rows = rows[1:]
-    if len(rows) > 1 and len(rows[0].split()) == 1 and len(rows[1].split()) > 1:
-        announced = rows[0].split()[0]
-        rows = rows[1:]
-        if announced.isdigit() and int(announced) > len(rows):
-            raise DataError(path, f"announces {announced} points but has {len(rows)}", "is it complete?")
-    if not rows:
-        return Content([Part(np.zeros((0, 3)))])
-    return columns_of(path, _table(path, rows), heading)
+    start = next((i for i, line in enumerate(lines) if _bare(line)), len(lines))
+    if start < len(lines) and (names := _names(lines[start])):
+        heading, start = heading or names, start + 1
+    announced = None
+    if start + 1 < len(lines) and len(_bare(lines[start])) == 1 and len(_bare(lines[start + 1])) > 1:
+        announced, start = _bare(lines[start])[0], start + 1
+    rows = _table(path, lines[start:])
+    if announced is not None and announced.isdigit() and int(announced) > len(rows):
+        raise DataError(path, f"announces {announced} points but has {len(rows)}", "is it complete?")
+    return columns_of(path, rows, heading) if rows.size else Content([Part(np.zeros((0, 3)))])
 
 
-def _table(path: Path, rows: list[str]) -> Array:
+def _bare(line: str) -> list[str]:
+    """The words of a line without its remark."""
+    return _REMARK.split(line, maxsplit=1)[0].replace(",", " ").replace(";", " ").split()
+
+
+def _table(path: Path, lines: list[str]) -> Array:
+    """(P, columns) numbers."""
+    if not any(map(_bare, lines[:1])) and not any(map(_bare, lines)):
+        return np.zeros((0, 3))
+    text = "\n".join(lines)
+    if "," in text or ";" in text:
+        lines = text.replace(",", " ").replace(";", " ").split("\n")
     try:
-        words = " ".join(rows).split()
-        numbers = np.array(words, dtype=np.float64)
-    except ValueError as error:
-        raise DataError(path, f"has a row that is not numbers ({error})", "give x y z in every row") from error
-    width = len(rows[0].split())
-    if len(words) != width * len(rows) or any(len(row.split()) != width for row in rows):
-        number = next(i for i, row in enumerate(rows) if len(row.split()) != width)
-        found = len(rows[number].split())
-        raise DataError(path, f"point {number + 1} has {found} numbers, the first {width}", "give as many in every row")
-    return numbers.reshape(len(rows), width)
+        return np.loadtxt(lines, dtype=np.float64, ndmin=2, comments=("#", "//"))
+    except ValueError:
+        raise DataError(path, _fault(lines), "give as many numbers in every row, x y z first") from None
+
+
+def _fault(lines: list[str]) -> str:
+    """The first row that breaks a table of numbers."""
+    width = 0
+    for number, line in enumerate(lines, 1):
+        words = _bare(line)
+        for word in words:
+            try:
+                float(word)
+            except ValueError:
+                return f"has a row that is not numbers (row {number}: '{word[:40]}')"
+        if words and len(words) != (width := width or len(words)):
+            return f"has a row of {len(words)} numbers (row {number}), the first has {width}"
+    return "has rows that cannot be read"
 
 
 def _heading(lines: Sequence[str]) -> list[str] | None:
