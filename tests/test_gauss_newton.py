@@ -10,7 +10,16 @@ from torch import Tensor
 import voge
 from voge.geometry import rigid
 from voge.geometry.similarity import axis_quat, check_similarity, similarity
-from voge.optim.least_squares import Iterate, LeastSquares, differences, minimize, minimize_many
+from voge.optim.least_squares import (
+    Damping,
+    Equations,
+    Iterate,
+    LeastSquares,
+    descend,
+    differences,
+    minimize,
+    minimize_many,
+)
 from voge.scene.objects import place
 
 DOUBLE = torch.float64
@@ -211,3 +220,23 @@ def test_place_moves_as_transform_does():
     for name in ("means", "scales", "density"):
         torch.testing.assert_close(getattr(placed, name), getattr(expected, name))
     torch.testing.assert_close(placed.rotations, expected.rotations)
+
+
+def test_own_normal_equations_lead_each_start_to_its_least_cost():
+    """Of |x - target|^2 the first step without damping would end at the target."""
+    targets = torch.tensor([[1.0, -2.0], [30.0, 4.0]])
+
+    def equations(states, _last):
+        slope = states - targets
+        return Equations(slope.square().sum(1), torch.eye(2).expand(2, 2, 2), slope)
+
+    def moved(states, normal, slope, damping):
+        return states - slope / (normal.diagonal(dim1=1, dim2=2) * (1 + damping[:, None]))
+
+    damping = Damping(first=1.0, shrink=0.1)
+    found = list(descend(torch.zeros(2, 2), equations=equations, moved=moved, iterations=6, damping=damping))
+    assert len(found) == 7
+    costs = torch.stack([costs for _, costs in found])
+    assert (costs.diff(dim=0) <= 0).all()
+    torch.testing.assert_close(found[1][0], targets / 2)
+    torch.testing.assert_close(found[-1][0], targets)

@@ -49,7 +49,7 @@ class LeastSquares:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Iterate(Generic[S]):
-    """Where a minimization stands."""
+    """The state of a minimization after a step."""
 
     state: S  # the best so far
     cost: float  # its sum of squares (robust: of rho), the least so far
@@ -181,7 +181,7 @@ def minimize_many(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Equations:
-    """What P states cost, and the normal equations of a step from each."""
+    """The costs of P states, and the normal equations of a step from each."""
 
     costs: Tensor  # (P,) rows that are not finite count as infinitely bad
     normal: Tensor | None = None  # (P, D, D) J^T W J

@@ -1,4 +1,4 @@
-"""How poses are trained for, estimated, refined and matched."""
+"""Settings of training, estimation, refinement and matching."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Free(str, Enum):
 
 
 class Method(str, Enum):
-    """How poses are refined."""
+    """The method that refines poses."""
 
     lm = "lm"  # Levenberg-Marquardt
     adam = "adam"
@@ -51,7 +51,7 @@ class Block(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast(Settings):
-    """How features are told apart. Defaults are NeMo's.
+    """Settings of the contrastive loss, which makes features differ; the defaults are NeMo's.
 
     Raises:
         ValueError: a value outside its range; names the setting, the rule and the value.
@@ -74,7 +74,7 @@ class Contrast(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation(Settings):
-    """How training pictures are varied; the camera follows.
+    """Settings of the variation of training pictures; the cameras vary with them.
 
     Raises:
         ValueError: a value outside its range; names the setting, the rule and the value.
@@ -94,13 +94,13 @@ class Augmentation(Settings):
 
     @property
     def patches(self) -> int:
-        """How many there are at most: about twice what `hide` takes, since each covers a tenth of what is left."""
+        """The largest number of patches: about twice what `hide` takes, since each covers a tenth of what is left."""
         return min(math.ceil(-20 * math.log1p(-self.hide)), 255)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Settings):
-    """How neural ellipsoids are trained.
+    """Settings of a training of neural ellipsoids.
 
     Raises:
         ValueError: a value outside its range; names the setting, the rule and the value.
@@ -143,7 +143,7 @@ class Training(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Refinement(Settings):
-    """How poses are refined.
+    """Settings of the refinement of poses.
 
     Raises:
         ValueError: a value outside its range; names the setting, the rule and the value.
@@ -182,7 +182,7 @@ class Refinement(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Estimation(Settings):
-    """How a pose is estimated.
+    """Settings of an estimate of poses.
 
     Raises:
         ValueError: a value outside its range; names the setting, the rule and the value.
@@ -203,7 +203,7 @@ class Estimation(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class SetEstimation(Estimation):
-    """How the poses in a data set are estimated, and which."""
+    """Settings of estimates for a data set: the estimator, and which images it gets."""
 
     categories: list[str] | None = option(
         None, "categories of a data set", flag="--categories", metavar="C,...", default_text="all of the model"
@@ -229,7 +229,7 @@ class SetEstimation(Estimation):
 
 @dataclass(frozen=True, kw_only=True)
 class PictureEstimation(Estimation):
-    """How the pose of an object in a picture is estimated, and what is known of it."""
+    """Settings of an estimate for pictures: the estimator, and what is known of the object in them."""
 
     features: str | None = option(
         None,

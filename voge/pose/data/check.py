@@ -1,4 +1,4 @@
-"""What is missing from a copy of a data set, before anything is trained on it."""
+"""Checks of a copy of a data set: what is missing is found before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLES = 3  # problems of one list that are spelt out in a report
 
 @dataclass(slots=True)
 class Finding:
-    """What was found of one list of images, or of a category's meshes."""
+    """The state of one list of images, or of a category's meshes."""
 
     name: str  # such as "car train L0"
     total: int = 0  # images or meshes
@@ -27,24 +27,24 @@ class Finding:
 
     @property
     def usable(self) -> int:
-        """How many can be used."""
+        """The number of images or meshes that can be used."""
         return max(self.total - len(self.problems) - self.coarse, 0)
 
     def document(self) -> dict[str, object]:
-        """As JSON."""
+        """Return plain values for a JSON file."""
         return {"name": self.name, "total": self.total, "usable": self.usable, "coarse": self.coarse,
                 "problems": self.problems}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A data set, and what was found in it."""
+    """A data set, and the state of its lists and meshes."""
 
     data: DataSet
     findings: tuple[Finding, ...]
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return plain values for a JSON file."""
         return {
             "data": str(self.data.root),
             "layout": self.data.layout.value,

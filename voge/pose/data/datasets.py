@@ -32,7 +32,7 @@ SOURCE = "imagenet"  # the part of PASCAL3D+ that is trained and tested on
 
 
 class Layout(str, Enum):
-    """How a data set's folder is laid out."""
+    """The layout of a data set's folder."""
 
     pascal3d = "pascal3d"
     objectnet3d = "objectnet3d"
@@ -92,7 +92,7 @@ class DataSet:
 
     @property
     def categories(self) -> list[str]:
-        """What there are lists of, sorted."""
+        """The names of the categories that have lists, sorted."""
         if self.layout is Layout.objectnet3d:
             return _lines(self.root / "Image_sets" / "classes.txt")
         suffix = f"_{SOURCE}_train.txt"
@@ -208,7 +208,7 @@ def _image(folder: Path, name: str) -> Path:
 
 
 def _names(item: Item) -> bool:
-    """Whether ObjectNet3D's annotation of an image has an object of the category."""
+    """Say whether ObjectNet3D's annotation of an image has an object of the category."""
     try:
         read_record(item.record, item.category)
     except DataError as error:

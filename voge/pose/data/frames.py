@@ -1,4 +1,4 @@
-"""What an estimator is given of an image: a crop and its camera, placed where the object is."""
+"""The input that an estimator takes from an image: a crop and its camera, placed where the object is."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _ORDERS = tuple(permutations(range(3)))  # of the channels
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """What an object's crops may show of an image, at about the resolution they need."""
+    """The part of an image that an object's crops may show, at about the resolution that they need."""
 
     pixels: Tensor  # (h, w, 3) uint8
     left: float  # where it begins in the image, pixels of the image
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variation:
-    """How each picture of a batch is varied; without augmentation, nothing is."""
+    """The variation of each picture of a batch; without augmentation nothing varies."""
 
     zoom: Tensor  # (B,) float64, as all others
     shift: Tensor  # (B, 2) of the crop's sides
@@ -56,7 +56,7 @@ class Views:
 
 def part_of(image: NDArray[np.uint8], center: tuple[float, float], scale: float, framing: Framing,
             augmentation: Augmentation) -> Part:  # fmt: skip
-    """What of an image (H, W, 3) any variation of its crop may show.
+    """Cut out the part of an image (H, W, 3) that any variation of its crop may show.
 
     Args:
         image: the whole one.
@@ -81,7 +81,7 @@ def part_of(image: NDArray[np.uint8], center: tuple[float, float], scale: float,
 
 
 def variation(augmentation: Augmentation, seed: int, batch: Sequence[tuple[int, int]]) -> Variation:
-    """How pictures (number, epoch) are varied: the seed, the epoch and the number decide, not what is beside them."""
+    """Draw the variation of pictures (number, epoch): it depends on seed, epoch and number, not on other pictures."""
     a, most = augmentation, augmentation.patches
     drawn = [np.random.default_rng([seed, epoch, number]).random(8 + 9 * most) for number, epoch in batch]
     u = torch.from_numpy(np.stack(drawn))

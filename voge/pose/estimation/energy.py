@@ -1,4 +1,4 @@
-"""How badly a rendered map explains an image's features, with occluders allowed for (section 4.2; NeMo, section 3.2).
+"""The energy: how badly a rendered map explains an image's features, occluders allowed for (section 4.2; NeMo, 3.2).
 
 Each cell's feature F is explained by the object in its pose over the background, M = F^ + (1 - alpha) b, or by clutter
 alone, b. Squared distances E_o = |M - F|^2 and E_c = |b - F|^2 meet in a mixture with equal odds,

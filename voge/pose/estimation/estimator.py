@@ -62,12 +62,12 @@ class Estimator:
 
     @property
     def device(self) -> torch.device:
-        """Where everything happens."""
+        """The device of the category, where everything is computed."""
         return self.category.ellipsoids.device
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Target:
-        """What poses are compared with: images (B, 3, H, W) in [0, 1]."""
+        """Compute the target that poses are compared with, from images (B, 3, H, W) in [0, 1]."""
         with mixed(self.device, self.how.precision):
             there = images.to(self.device).contiguous(memory_format=memory_format(self.device))
             maps = self.network(there).float()
@@ -131,7 +131,7 @@ class Estimator:
 
 
 def ranked(state: Refined, count: int) -> list[Estimate]:
-    """What the end of a course says of each image, which has `count` poses in it."""
+    """Rank the poses at the end of a course, `count` of each image; returns an estimate an image."""
     viewmats, scores = (t.unflatten(0, (-1, count)).double().cpu() for t in (state.viewmats, state.score))
     return [_ranked(poses, values) for poses, values in zip(viewmats, scores, strict=True)]
 

@@ -22,7 +22,7 @@ from voge.pose.estimation.metrics import Figures, by_category
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was found of one image, as it is kept in files."""
+    """The estimate of one image, as files keep it."""
 
     category: str
     level: str
@@ -35,11 +35,11 @@ class Prediction:
 
     @property
     def key(self) -> str:
-        """As `Item.key`."""
+        """The key of the image, as `Item.key`."""
         return f"{self.category}/{self.level}/{self.name}"
 
     def document(self) -> dict[str, Any]:
-        """As JSON, with the viewpoint's angles."""
+        """Return plain values for a JSON file, with the angles of the viewpoint."""
         made: dict[str, Any] = {"category": self.category, "level": self.level, "name": self.name}
         if self.viewmat is None:
             return {**made, "failure": self.failure}

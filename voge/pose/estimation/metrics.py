@@ -1,4 +1,4 @@
-"""How far estimated rotations are from the truth: the field's three figures, per category and over all."""
+"""Errors of estimated rotations: the field's three figures, for each category and over all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Figures:
     median: float  # degrees
 
     def document(self) -> dict[str, float]:
-        """As JSON."""
+        """Return plain values for a JSON file."""
         return {
             "images": self.count,
             "acc_pi_6": self.accuracy_30,

@@ -41,7 +41,7 @@ FRAMES = 24  # of the video, about
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One picture and what looks for the object in it."""
+    """One picture, and the estimator that looks for the object in it."""
 
     path: Path
     image: NDArray[np.uint8]  # (H, W, 3)
@@ -73,7 +73,7 @@ class Posed:
     seconds: float
 
     def document(self) -> dict[str, Any]:
-        """The pose in several forms, as JSON; angles are relative to the line of sight."""
+        """Return the pose in several forms, plain values for a JSON file; angles are relative to the line of sight."""
         found, frame = self.found, self.subject.frame
         rotation, place = found.viewmat[:3, :3], found.viewmat[:3, 3]
         angles = from_rotation(towards(place).mT @ rotation)
@@ -96,7 +96,7 @@ class Posed:
         }
 
     def line(self) -> str:
-        """The pose in a line to read."""
+        """Return the pose as a line to read."""
         made = self.document()
         return (
             f"{made['image']}: azimuth {made['azimuth']:.1f}, elevation {made['elevation']:.1f}, theta "
@@ -167,7 +167,7 @@ def estimate(
 def look_at_picture(
     picture: str | Path, model: PoseModel | str | Path, settings: PictureEstimation, device: torch.device
 ) -> Subject:
-    """What `estimate` needs of a picture; errors and arguments are the same."""
+    """Read a picture and prepare its estimator; arguments and errors are those of `estimate`."""
     refinement = replace(settings.refinement, free=settings.refinement.free or Free.pose)
     settings = replace(settings, refinement=refinement)
     if settings.features is not None:
@@ -228,7 +228,7 @@ def _known(path: Path, model: Path, features: str, settings: PictureEstimation, 
 
 
 def _box(settings: PictureEstimation, path: Path, image: NDArray[np.uint8]) -> Box:
-    """Where the object is in a picture (H, W, 3)."""
+    """Find the box around the object in a picture (H, W, 3), from the settings."""
     height, width = image.shape[:2]
     if settings.mask is not None:
         mask = read_picture(settings.mask).mean(2) > 0.5

@@ -68,7 +68,7 @@ class Evaluation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know before the work."""
+        """The number of images and how many are left, as a line for the user."""
         images, work = len(self.items), len(self.work)
         return (f"{images} images, shard {self.shard}: {work} to estimate, {images - work} not",)
 
@@ -90,11 +90,11 @@ class Evaluation:
 
     @property
     def predictions(self) -> list[Prediction]:
-        """Those of the images, in order; images without one are left out."""
+        """The predictions of the images, in order; images without a prediction are left out."""
         return [self.known[item.key] for item in self.items if item.key in self.known]
 
     def document(self) -> dict[str, Any]:
-        """Figures as JSON."""
+        """Return the figures, plain values for a JSON file."""
         made = self.predictions
         return {
             "images": len(self.items),
@@ -109,7 +109,7 @@ class Evaluation:
         }
 
     def table(self) -> str:
-        """The field's table of each level."""
+        """Return the field's table of each level, as text."""
         levels = summarize(self.predictions)
         return "\n\n".join(f"{level}\n{table(rows)}" for level, rows in levels.items() if rows)
 

@@ -34,7 +34,7 @@ ADAM_RATE = Rate(value=0.05, final=0.2**3)  # its rate of 0.05, falling to a fif
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refined:
-    """Where refinement stands."""
+    """The state of a refinement after a step."""
 
     viewmats: Tensor  # (B, 4, 4)
     score: Tensor  # (B,) see `voge.pose.estimation.energy.score`

@@ -157,7 +157,7 @@ class Timm(Backbone):
         self.statistics = tuple(configuration.get(k, d) for k, d in zip(("mean", "std"), IMAGENET, strict=True))
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """What the model has of strides 8 to 32."""
+        """The feature maps of the model with strides 8 to 32."""
         found = self.network(images)
         return [found[i] for i in self.chosen]
 
@@ -222,5 +222,5 @@ def _with_weights(name: str, make: Any, weights: Any, pretrained: bool) -> Any:
 
 
 def _line(error: Exception) -> str:
-    """What went wrong, in a line."""
+    """Return what went wrong, in a line."""
     return f"{error or type(error).__name__}".splitlines()[0][:160]

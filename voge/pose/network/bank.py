@@ -75,7 +75,7 @@ class Bank:
         return centers
 
     def state(self) -> dict[str, Tensor]:
-        """What a resumed training needs."""
+        """Return the tensors that a resumed training needs."""
         return {"features": self.features, "clutter": self.clutter, "seen": self.seen, "filled": self.filled}
 
     def load(self, state: dict[str, Tensor]) -> None:

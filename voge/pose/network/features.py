@@ -27,13 +27,13 @@ STRIDE = 8  # pixels a cell
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """How images and weights lie in memory: channels side by side on a GPU, whose convolutions want them so."""
+    """The order of images and weights in memory: channels side by side on a GPU, whose convolutions want them so."""
     # On the CPU torch's strided 1 x 1 convolutions write beyond their memory when channels are (2.13, in backward).
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
 def mixed(device: torch.device, precision: str) -> torch.autocast:
-    """Where a network's convolutions and products are of bfloat16; precision: that, float32 or auto, on a GPU."""
+    """A context in which convolutions and products are of bfloat16, if `precision` says so; auto: on a GPU."""
     low = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16, enabled=low)
 

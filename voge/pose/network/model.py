@@ -43,13 +43,13 @@ class Category:
     framing: Framing
 
     def to(self, device: torch.device) -> Category:
-        """The same on another device."""
+        """Return the same category on another device."""
         return replace(self, ellipsoids=self.ellipsoids.to(device), clutter=self.clutter.to(device))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseModel:
-    """What `voge pose train` makes."""
+    """A trained network and its categories: the product of `voge.pose.train`."""
 
     network: Trainable
     categories: dict[str, Category]
@@ -80,13 +80,13 @@ class PoseModel:
             save_ellipsoids(folder / "ellipsoids" / f"{name}.safetensors", category.ellipsoids.to("cpu"))
 
     def to(self, device: torch.device) -> PoseModel:
-        """The same on another device, ready to use."""
+        """Return the same model on another device, ready to use."""
         network = self.network.to(device, memory_format=memory_format(device)).eval()  # type: ignore[call-overload]
         return replace(self, network=network, categories={k: c.to(device) for k, c in self.categories.items()})
 
 
 def holds_model(path: Path) -> bool:
-    """Whether a path is a run of `voge pose train`, or a file of its kind."""
+    """Say whether a path is a run of `voge pose train`, or its model file."""
     from safetensors import SafetensorError, safe_open
 
     path = path / "model.safetensors" if path.is_dir() else path

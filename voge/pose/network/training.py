@@ -39,7 +39,7 @@ BACKGROUND = 0.01  # alpha below which a cell shows background alone
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """What is trained on, and the shapes that it is trained for."""
+    """The images that a training learns from, and the shapes of their categories."""
 
     items: list[Item]
     annotations: list[Annotation]  # of each
@@ -49,7 +49,7 @@ class Material:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of it, a line each."""
+        """Lines for the user: images of each category, and images left out."""
         lines = []
         for name, framing in self.framings.items():
             images = sum(item.category == name for item in self.items)

@@ -95,7 +95,7 @@ def jobs(settings: Synthesis) -> list[Job]:
 
 
 def write_frame(root: Path, settings: Synthesis) -> None:
-    """Everything but the images: models and lists. Lists of occluded images name those that `write_image` made."""
+    """Write models and lists, all but the images; lists of occluded images name those that are there."""
     for category in settings.categories:
         for index in range(settings.train_shapes + settings.test_shapes):
             _write_off(root / "CAD" / category / f"{index + 1:02d}.off", _shape(settings, category, index))
@@ -132,7 +132,7 @@ def write_images(root: Path, settings: Synthesis, work: Sequence[Job], processes
 
 
 def is_made(root: Path, job: Job) -> bool:
-    """Whether an image and its occluded versions are there: the annotation is written last."""
+    """Say whether an image and its occluded versions are there: the annotation is written last."""
     return _record(root, job).is_file()
 
 

@@ -124,7 +124,7 @@ def occlude(
 
 
 def finish(picture: Array, random: np.random.Generator) -> NDArray[np.uint8]:
-    """What a camera adds: blur, exposure and noise; 8-bit."""
+    """Add what a camera adds: blur, exposure and noise; returns 8-bit colors."""
     from scipy.ndimage import gaussian_filter
 
     blurred = gaussian_filter(picture, (random.uniform(0.2, 0.7),) * 2 + (0,))
