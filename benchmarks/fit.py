@@ -31,12 +31,12 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from voge.convert import from_mesh
-from voge.fitting.evaluate import score, summary
 from voge.fitting.fitter import Fitting
 from voge.fitting.parameters import moved_cameras
-from voge.fitting.settings import SHAPE, Coarse, FitSettings, Part, Rates, Surface
+from voge.fitting.scores import score, summary
+from voge.fitting.settings import SHAPE, Coarse, FitSettings, Part, Rates, Surface, Sweep
 from voge.fitting.starts import Start, sphere
-from voge.fitting.targets import Sweep, photograph, to_size_one
+from voge.fitting.targets import photograph, random_cameras, sweep_cameras, to_size_one, unseen_cameras
 from voge.imaging.lighting import shade
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
 from voge.io.meshes import load_geometry
@@ -111,7 +111,7 @@ def _put(thing, keys: list[str], text: str):
 def make_targets(mesh_file: str, size: int) -> dict[str, torch.Tensor]:
     """Pictures, masks and cameras of every group of views, and samples of the surface."""
     mesh, sweep = to_size_one(load_geometry(mesh_file)), Sweep(size=size)
-    groups = {"train": sweep.cameras(), "held": sweep.random(10, seed=1), "unseen": sweep.unseen()}
+    groups = {"train": sweep_cameras(sweep), "held": random_cameras(sweep, 10, seed=1), "unseen": unseen_cameras(sweep)}
     tensors = {}
     for name, cameras in groups.items():
         taken = photograph(mesh, cameras)
@@ -133,7 +133,7 @@ def true_shape(mesh_file: str) -> Ellipsoids:
 def captures(tensors: dict[str, torch.Tensor], device: str) -> dict[str, Capture]:
     """The groups of views."""
     sweep = Sweep(size=tensors["train.images"].shape[1])
-    groups = {"train": sweep.cameras(), "held": sweep.random(10, seed=1), "unseen": sweep.unseen()}
+    groups = {"train": sweep_cameras(sweep), "held": random_cameras(sweep, 10, seed=1), "unseen": unseen_cameras(sweep)}
     return {
         name: Capture(cameras, tensors[f"{name}.images"], tensors[f"{name}.masks"]).to(device)
         for name, cameras in groups.items()

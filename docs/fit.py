@@ -14,12 +14,12 @@ import torch
 import voge
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
-from voge.fitting.evaluate import score, summary
 from voge.fitting.fitter import Fitting
 from voge.fitting.parameters import ellipsoid_variables, to_ellipsoids
-from voge.fitting.settings import Coarse
+from voge.fitting.scores import score, summary
+from voge.fitting.settings import Coarse, Sweep
 from voge.fitting.starts import sphere
-from voge.fitting.targets import Sweep
+from voge.fitting.targets import random_cameras, sweep_cameras
 from voge.io.ellipsoids import save_ellipsoids
 from voge.optim import losses, regularizers
 from voge.optim.optimizer import Optimizer, Variable
@@ -42,7 +42,7 @@ def take(cameras: voge.Cameras) -> voge.Capture:
     return voge.Capture(cameras, made.image, made.alpha)
 
 
-capture, held_out = take(sweep.cameras()), take(sweep.random(6, seed=1))
+capture, held_out = take(sweep_cameras(sweep)), take(random_cameras(sweep, 6, seed=1))
 
 # ---- In one call ---------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ PRELOADED = [
     "scipy.spatial",
     "scipy.sparse.linalg",
     "trimesh",
-    "voge_cli.fit.inputs",
-    "voge_cli.fit.results",
+    "voge.fitting.files",
+    "voge_cli.fit_run",
 ]
 
 

@@ -14,13 +14,13 @@ from voge.assets.teapot import teapot
 from voge.convert import from_mesh
 from voge.errors import DivergedError
 from voge.fitting import growth
-from voge.fitting.evaluate import score, summary
 from voge.fitting.fitter import Fitting
 from voge.fitting.following import Follower
 from voge.fitting.parameters import ellipsoid_variables, moved_cameras, to_ellipsoids
-from voge.fitting.settings import SHAPE, Background, Coarse, FitSettings, Growth, Part, Rates, Surface, Weights
+from voge.fitting.scores import score, summary
+from voge.fitting.settings import SHAPE, Background, Coarse, FitSettings, Growth, Part, Rates, Surface, Sweep, Weights
 from voge.fitting.starts import enclosed, sphere
-from voge.fitting.targets import Sweep
+from voge.fitting.targets import cameras_at, random_cameras, sweep_cameras, unseen_cameras
 from voge.geometry.rigid import angle_between, cross_matrix, rotation
 from voge.imaging.pictures import take_pictures
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
@@ -71,7 +71,7 @@ def taken(model, cameras, *, masks=True, background=(0.0, 0.0, 0.0)):
 
 @pytest.fixture(scope="module")
 def capture(egg):
-    return taken(egg, SWEEP.cameras())
+    return taken(egg, sweep_cameras(SWEEP))
 
 
 def settings(**options):
@@ -81,7 +81,7 @@ def settings(**options):
 
 
 def found(fitted, egg, count=4):
-    held_out = taken(egg, SWEEP.random(count, seed=3))
+    held_out = taken(egg, random_cameras(SWEEP, count, seed=3))
     return summary(score(fitted.ellipsoids, [held_out], torch.zeros(3), voge.RenderSettings()))
 
 
@@ -94,7 +94,7 @@ def test_a_sphere_becomes_the_object(egg, capture):
 
 def test_colors_alone_are_enough(egg):
     """Without masks, over a gray that is not told."""
-    photos = taken(egg, SWEEP.cameras(), masks=False, background=(0.6, 0.65, 0.6))
+    photos = taken(egg, sweep_cameras(SWEEP), masks=False, background=(0.6, 0.65, 0.6))
     middle, radius = enclosed([photos])
     fitted = voge.fit(photos, sphere(162, radius, middle), settings(background=Background.learned))
     assert found(fitted, egg)["iou"] > 0.9  # measured 0.952
@@ -158,7 +158,7 @@ def shown(model, cameras, plan=None):
 
 def test_colors_that_depend_on_the_view_are_fitted(silk, egg):
     """Over the known shape: at 32 pixels the edges of a fitted one hide what colors do."""
-    capture, held_out = (shown(silk, cameras) for cameras in (SWEEP.cameras(), SWEEP.random(4, seed=3)))
+    capture, held_out = (shown(silk, cameras) for cameras in (sweep_cameras(SWEEP), random_cameras(SWEEP, 4, seed=3)))
     start, quality = replace(egg, features=torch.full_like(egg.means, 0.5)), {}
     plan = {"steps": 60, "optimize": (Part.colors,), "filter": 0.0}
     for degree in (0, 1):
@@ -168,7 +168,7 @@ def test_colors_that_depend_on_the_view_are_fitted(silk, egg):
 
 
 def test_a_saved_set_shows_what_the_fit_saw(silk, tmp_path):
-    capture = shown(silk, SWEEP.cameras())
+    capture = shown(silk, sweep_cameras(SWEEP))
     fitting = Fitting([capture], sphere(162), settings(sh_degree=2, steps=30, views_per_step=8))
     steps = fitting.steps()
     for _ in range(25):
@@ -181,7 +181,7 @@ def test_a_saved_set_shows_what_the_fit_saw(silk, tmp_path):
 
 
 def test_degrees_come_in_one_by_one_unless_the_start_has_them(silk):
-    capture, plan = shown(silk, SWEEP.cameras()), settings(sh_degree=3, steps=20)
+    capture, plan = shown(silk, sweep_cameras(SWEEP)), settings(sh_degree=3, steps=20)
     for extra, first in (({}, [3, 8, 15]), ({"sh": torch.zeros(len(silk), 8, 3)}, [8, 8, 15])):
         fitting, moved = Fitting([capture], replace(silk, extra=extra), plan), []
         for step in fitting.steps():
@@ -191,7 +191,7 @@ def test_degrees_come_in_one_by_one_unless_the_start_has_them(silk):
 
 
 def test_harmonics_of_the_start_are_kept_as_far_as_they_are_asked_for(silk):
-    capture = shown(silk, SWEEP.cameras())
+    capture = shown(silk, sweep_cameras(SWEEP))
     plan = {"steps": 2, "optimize": (Part.poses,)}
     assert "sh" not in voge.fit(capture, silk, settings(**plan)).ellipsoids.extra
     kept = voge.fit(capture, silk, settings(sh_degree=2, **plan)).ellipsoids.extra["sh"]
@@ -237,7 +237,7 @@ def test_a_fit_goes_on_bit_by_bit_in_every_phase(capture, whole, stop):
 def around(model):
     """Four views from a little above, a pixel the mean of 4 x 4 rays."""
     angles = torch.tensor([20.0, 110, 200, 290]), torch.full((4,), 25.0)
-    return taken(model, Sweep(size=192).looking(*angles)).shrunk(4)
+    return taken(model, cameras_at(Sweep(size=192), *angles)).shrunk(4)
 
 
 def test_cameras_find_back_to_where_they_were(pot):
@@ -271,7 +271,7 @@ def test_a_focal_length_is_found(pot):
 def test_a_focal_length_is_found_along_with_the_shape(pot):
     """From the shape that a focal length too long by a tenth asks for: of another size, which explains nearly all."""
     angles = 60.0 * torch.arange(6), torch.tensor([-10.0, 35.0]).repeat(3)
-    capture = taken(pot, Sweep(size=128).looking(*angles)).shrunk(2)
+    capture = taken(pot, cameras_at(Sweep(size=128), *angles)).shrunk(2)
     wrong = moved_cameras(capture.cameras, log_focals=torch.tensor([0.0953]), pivot=torch.zeros(3))
     start = pot.transform(torch.diag(torch.tensor([1 / 1.1, 1 / 1.1, 1 / 1.1, 1])))
     rates = replace(Rates(), focals=Rate(value=2e-2, final=0.02))
@@ -308,7 +308,7 @@ def test_variables_lead_back_to_the_set(egg):
 
 
 def test_moved_cameras_are_differentiable_and_the_same_without_increments():
-    cameras = SWEEP.cameras()[[0, 3]].to(torch.float64)
+    cameras = sweep_cameras(SWEEP)[[0, 3]].to(torch.float64)
     zeros = torch.zeros(2, 6).double(), torch.zeros(2).double(), torch.zeros(2).double()
     same = moved_cameras(cameras, *zeros, pivot=torch.ones(3).double())
     torch.testing.assert_close(same.viewmats, cameras.viewmats)
@@ -404,7 +404,7 @@ def test_a_picture_that_is_not_finite_names_term_and_step(capture):
 
 
 def test_shrunk_pictures_stay_under_their_rays(egg):
-    cameras = Sweep(views=3, size=64).cameras()
+    cameras = sweep_cameras(Sweep(views=3, size=64))
     large = taken(egg, cameras)
     small = large.shrunk(2)
     again = taken(egg, small.cameras)
@@ -415,7 +415,7 @@ def test_shrunk_pictures_stay_under_their_rays(egg):
 
 def test_the_sphere_of_the_start_is_where_the_cameras_look(egg):
     moved = egg.transform(torch.tensor([[2.0, 0, 0, 5], [0, 2, 0, 1], [0, 0, 2, 0], [0, 0, 0, 1]]))
-    cameras = replace(SWEEP.cameras(), viewmats=voge.orbit(torch.arange(8.0) * 45, 20.0, 6.0, at=(5, 1, 0)))
+    cameras = replace(sweep_cameras(SWEEP), viewmats=voge.orbit(torch.arange(8.0) * 45, 20.0, 6.0, at=(5, 1, 0)))
     middle, radius = enclosed([taken(moved, cameras)])
     np.testing.assert_allclose(middle, (5, 1, 0), atol=1e-3)
     assert 0.8 < radius < 1.5  # the egg's semi-axes are 1.5, 0.8 and 1
@@ -432,8 +432,8 @@ def test_views_are_held_out_by_name(capture):
 
 def test_the_least_seen_side_of_the_tutorials_sweep_is_plus_z():
     """Its cameras have z = -cos^2(elevation) <= 0."""
-    assert Sweep().cameras().centers[:, 2].max() < 1e-5
-    directions = torch.nn.functional.normalize(Sweep().unseen().centers, dim=1)
+    assert sweep_cameras(Sweep()).centers[:, 2].max() < 1e-5
+    directions = torch.nn.functional.normalize(unseen_cameras(Sweep()).centers, dim=1)
     assert directions[0, 2] > 0.99
     torch.testing.assert_close(directions[1:] @ directions[0], torch.full((4,), np.cos(np.deg2rad(20))).float())
 
@@ -453,6 +453,6 @@ def test_settings_out_of_range_are_refused(options, message):
 
 
 def test_a_random_background_needs_masks(egg):
-    photos = taken(egg, SWEEP.cameras(), masks=False)
+    photos = taken(egg, sweep_cameras(SWEEP), masks=False)
     with pytest.raises(ValueError, match="background random needs masks"):
         voge.fit(photos, sphere(42), settings(background=Background.random))

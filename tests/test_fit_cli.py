@@ -16,8 +16,8 @@ from program import content, picture, refuse, run
 import voge
 from voge.assets.teapot import teapot
 from voge.convert import from_mesh
-from voge.fitting.settings import FitSettings
-from voge.fitting.targets import Sweep
+from voge.fitting.settings import FitSettings, Sweep
+from voge.fitting.targets import sweep_cameras
 from voge.io.cameras import load_cameras
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
 from voge.io.splats import read_splats
@@ -45,7 +45,7 @@ def scene(tmp_path_factory):
     vertices = (vertices - (vertices.max(0) + vertices.min(0)) / 2) / np.abs(vertices).max()
     model = from_mesh(torch.from_numpy(vertices), torch.from_numpy(faces), colors=torch.from_numpy(colors))
     save_ellipsoids(folder / "model.safetensors", model)
-    cameras = Sweep(views=VIEWS, size=24).cameras()
+    cameras = sweep_cameras(Sweep(views=VIEWS, size=24))
     with torch.no_grad():
         made = voge.render(model, cameras)
     frames = []

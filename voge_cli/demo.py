@@ -139,8 +139,7 @@ def _fit_teapot(folder: Path, out: Path, config: DemoConfig, device: torch.devic
     from voge.scene.objects import assemble
     from voge_cli import config as configs
     from voge_cli.album import write_album
-    from voge_cli.fit import run_fit
-    from voge_cli.fit.schema import FitConfig
+    from voge_cli.commands.fit import FitConfig, work
     from voge_cli.schemas import RenderConfig
     from voge_cli.studio import Studio
 
@@ -165,7 +164,7 @@ def _fit_teapot(folder: Path, out: Path, config: DemoConfig, device: torch.devic
         "device": str(device),
         "settings.backend": config.backend.value,
     }
-    figures = run_fit(configs.load("fit", FitConfig, options=chosen), console)[1]
+    figures = work(str(folder / "photos" / "transforms.json"), configs.load("fit", FitConfig, options=chosen), console)
     for name in ("config.yaml", "report.html"):  # the folder is about to be called by its name
         file = folder / "fit" / name
         file.write_text(file.read_text(encoding="utf-8").replace(str(folder), str(out)), encoding="utf-8")

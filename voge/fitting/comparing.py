@@ -66,11 +66,6 @@ class Comparison:
         found = [self._cameras(values, i, capture.cameras) for i, capture in enumerate(self.captures)]
         return [replace(c, viewmats=c.viewmats.detach(), Ks=c.Ks.detach()) for c in found]
 
-    @property
-    def moves_cameras(self) -> bool:
-        """Whether anything of the cameras is optimized."""
-        return not {Part.poses, Part.focals, Part.centers}.isdisjoint(self.settings.optimize)
-
     def background(self, values: Mapping[str, Tensor]) -> Tensor:
         """(3,) what is behind the object when pictures are shown: of `random`, the middle gray."""
         named = {Background.black: 0.0, Background.white: 1.0, Background.random: 0.5}
@@ -167,7 +162,7 @@ class Comparison:
     ) -> Cameras:
         """The cameras of a capture in some size, with what is optimized of them; of some rows, or all."""
         chosen = cameras if rows is None else cameras[rows]
-        if not self.moves_cameras:
+        if not self.settings.moves_cameras:
             return chosen
         first = sum(len(capture) for capture in self.captures[:index])
         poses = values.get("poses")
@@ -184,7 +179,7 @@ class Comparison:
         if coarse.factor > 1 and coarse.until > 0:
             sizes.append([capture.shrunk(coarse.factor) for capture in self.captures])
         count = self.settings.samples**2 * sum(len(c) * c.cameras.width * c.cameras.height for c in self.captures)
-        keep = not self.moves_cameras and count <= RAYS_KEPT
+        keep = not self.settings.moves_cameras and count <= RAYS_KEPT
         return [[(c, self._fine(c.cameras).rays() if keep else None) for c in level] for level in sizes]
 
     def _fine(self, cameras: Cameras) -> Cameras:

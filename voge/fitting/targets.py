@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from voge.fitting.settings import Sweep
 from voge.imaging.lighting import shade
 from voge.meshes.mesh import Mesh
 from voge.meshes.raycast import render_mesh
@@ -16,54 +17,48 @@ from voge.scene.cameras import Cameras, intrinsics, orbit
 from voge.scene.capture import Capture
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sweep:
-    """Views around the origin. The defaults are those of the textured-mesh tutorial that the paper follows (4.5)."""
+def sweep_cameras(sweep: Sweep) -> Cameras:
+    """The views of a sweep, evenly spaced in both angles."""
+    azimuth = torch.linspace(*sweep.azimuth, sweep.views)
+    elevation = torch.linspace(*sweep.elevation, sweep.views)
+    return cameras_at(sweep, azimuth, elevation)
 
-    views: int = 20
-    distance: float = 2.7  # from the origin, where the object is scaled to a largest coordinate of 1
-    size: int = 128  # pixels a side
-    focal: float = 126.0  # pixels at a side of 128; follows the size
-    azimuth: tuple[float, float] = (-180.0, 180.0)  # of the first and the last view, degrees
-    elevation: tuple[float, float] = (0.0, 360.0)
 
-    def cameras(self) -> Cameras:
-        """The views, evenly spaced in both angles."""
-        azimuth = torch.linspace(*self.azimuth, self.views)
-        elevation = torch.linspace(*self.elevation, self.views)
-        return self.looking(azimuth, elevation)
+def cameras_at(sweep: Sweep, azimuth: Tensor, elevation: Tensor) -> Cameras:
+    """Views from other angles (V,), degrees, with the lens and the distance of a sweep."""
+    K = intrinsics(sweep.size, sweep.size, focal=sweep.focal * sweep.size / 128)
+    viewmats = orbit(azimuth, elevation, sweep.distance)
+    return Cameras(viewmats, K.expand(len(viewmats), 3, 3).contiguous(), sweep.size, sweep.size)
 
-    def looking(self, azimuth: Tensor, elevation: Tensor) -> Cameras:
-        """Views from other angles (V,), degrees, with the same lens and distance."""
-        K = intrinsics(self.size, self.size, focal=self.focal * self.size / 128)
-        viewmats = orbit(azimuth, elevation, self.distance)
-        return Cameras(viewmats, K.expand(len(viewmats), 3, 3).contiguous(), self.size, self.size)
 
-    def random(self, count: int, seed: int) -> Cameras:
-        """Views from directions that are spread evenly at random over the sphere."""
-        generator = torch.Generator().manual_seed(seed)
-        return self._from(torch.randn(count, 3, generator=generator))
+def random_cameras(sweep: Sweep, count: int, seed: int) -> Cameras:
+    """Views from directions that are spread evenly at random over the sphere."""
+    generator = torch.Generator().manual_seed(seed)
+    return _cameras_from(sweep, torch.randn(count, 3, generator=generator))
 
-    def unseen(self, count: int = 5, spread: float = 20.0) -> Cameras:
-        """Views of the side that the sweep sees least: from where the nearest of its cameras is farthest, and around.
 
-        Args:
-            count: views; the first from the middle of that side.
-            spread: degrees between the first and the others.
-        """
-        seen = torch.nn.functional.normalize(self.cameras().centers, dim=1)
-        tried = _fibonacci(4096)
-        middle = tried[(tried @ seen.mT).amax(1).argmin()]
-        across = torch.linalg.cross(middle, torch.eye(3)[middle.abs().argmin()])
-        across = torch.nn.functional.normalize(across, dim=0)
-        beside = torch.linalg.cross(middle, across)
-        turn, tilt = 2 * torch.pi * torch.arange(count - 1) / max(count - 1, 1), torch.deg2rad(torch.tensor(spread))
-        ring = turn.cos()[:, None] * across + turn.sin()[:, None] * beside
-        return self._from(torch.cat([middle[None], tilt.cos() * middle + tilt.sin() * ring]))
+def unseen_cameras(sweep: Sweep, count: int = 5, spread: float = 20.0) -> Cameras:
+    """Views of the side that a sweep sees least: from where the nearest of its cameras is farthest, and around.
 
-    def _from(self, directions: Tensor) -> Cameras:
-        x, y, z = torch.nn.functional.normalize(directions, dim=1).unbind(1)
-        return self.looking(torch.rad2deg(torch.atan2(x, z)), torch.rad2deg(torch.asin(y)))
+    Args:
+        sweep: the views that see.
+        count: views; the first from the middle of that side.
+        spread: degrees between the first and the others.
+    """
+    seen = torch.nn.functional.normalize(sweep_cameras(sweep).centers, dim=1)
+    tried = _fibonacci(4096)
+    middle = tried[(tried @ seen.mT).amax(1).argmin()]
+    across = torch.linalg.cross(middle, torch.eye(3)[middle.abs().argmin()])
+    across = torch.nn.functional.normalize(across, dim=0)
+    beside = torch.linalg.cross(middle, across)
+    turn, tilt = 2 * torch.pi * torch.arange(count - 1) / max(count - 1, 1), torch.deg2rad(torch.tensor(spread))
+    ring = turn.cos()[:, None] * across + turn.sin()[:, None] * beside
+    return _cameras_from(sweep, torch.cat([middle[None], tilt.cos() * middle + tilt.sin() * ring]))
+
+
+def _cameras_from(sweep: Sweep, directions: Tensor) -> Cameras:
+    x, y, z = torch.nn.functional.normalize(directions, dim=1).unbind(1)
+    return cameras_at(sweep, torch.rad2deg(torch.atan2(x, z)), torch.rad2deg(torch.asin(y)))
 
 
 def _fibonacci(count: int) -> Tensor:

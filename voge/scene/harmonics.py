@@ -15,8 +15,8 @@ from torch import Tensor
 
 from voge import checks
 from voge.scene.cameras import CameraModel, Cameras
+from voge.scene.settings import MAX_DEGREE
 
-MAX_DEGREE = 3
 Y00 = 0.5 / math.sqrt(math.pi)  # the constant function: a coefficient f_dc adds Y00 f_dc to the color
 _C1 = math.sqrt(3 / (4 * math.pi))
 _C2 = math.sqrt(15 / (4 * math.pi)), math.sqrt(5 / (16 * math.pi))
