@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from voge.rendering import compiled, drivers, native, ops, products
+from voge.rendering import compiled_fragments, compiled_pictures, compiled_rays, drivers, native, ops, products
 from voge.rendering.settings import Backend
 
 HEADER = (Path(__file__).parents[1] / "csrc" / "abi.h").read_text()
@@ -33,7 +33,7 @@ class IdleLibrary:
         return function
 
     def voge_cuda_tile_offsets(self, scene: Any, offsets: Any, longest: Any, counted: Any) -> int:
-        ctypes.memset(offsets, 0, longest.value - offsets.value + 8)
+        ctypes.memset(offsets, 0, longest - offsets + 8)
         return 0
 
     def voge_cuda_trace_counts(self, scene: Any, counts: Any, truncated: Any) -> int:
@@ -57,7 +57,10 @@ class IdleCuda(drivers.Cuda):
 def idle_cuda() -> Iterator[None]:
     """Renders take the way of CUDA, and nothing is computed."""
     with ExitStack() as stack:
-        for module, name in ((compiled, "driver"), (compiled, "Cuda"), (products, "driver")):
+        for module, name in (
+            *((compiled_pictures, "driver"), (compiled_fragments, "driver"), (products, "driver")),
+            *((compiled_fragments, "Cuda"), (compiled_rays, "Cuda")),
+        ):
             stack.enter_context(patch.object(module, name, IdleCuda))
         stack.enter_context(patch.object(ops, "implementation", lambda backend, device: Backend.cuda))
         yield

@@ -7,7 +7,7 @@ import torch
 from scenes import cameras
 
 import voge
-from voge.rendering import compiled, reference
+from voge.rendering import arguments, compiled, reference
 
 ETA = 0.01
 
@@ -70,14 +70,14 @@ def test_no_ellipsoid_that_any_ray_sees_is_missed(compiled_backend, kind):
 
 def test_boxes_hold_little_more_than_what_is_seen(compiled_backend, monkeypatch):
     """Single pixels as tiles: an ellipse fills pi/4 of its box, so tight boxes list less than twice what is seen."""
-    monkeypatch.setattr(compiled, "IMAGE_TILE", [1, 1])
+    monkeypatch.setattr(arguments, "IMAGE_TILE", (1, 1))
     e, c = scene("front", 300, 0), cameras(64, 48)
     assert listed(e, c.rays(), c).sum() < 2 * seen(e, c.rays()).sum()
 
 
 def test_events_lie_within_their_tiles_bounds(compiled_backend, monkeypatch):
     """The bounds that let a ray pass events before the list is read to its end, or on CUDA to its beginning."""
-    monkeypatch.setattr(compiled, "IMAGE_TILE", [33, 33])
+    monkeypatch.setattr(arguments, "IMAGE_TILE", (33, 33))
     for kind in ("front", "around", "crossing"):
         e, c = scene(kind, 200, 3), cameras(33, 17)
         rays = c.rays()

@@ -20,6 +20,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import voge
+from voge.rendering import compiled_pictures
 from voge.rendering.settings import Backend
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -101,6 +102,18 @@ def test_what_needs_no_gradient_leaves_no_graph(idle_cuda):
     e, c = random_ellipsoids(12), cameras(4, 4)
     assert not voge.render(e, c).image.requires_grad
     assert operators(lambda: voge.render(e, c))["render"] == 0
+
+
+def test_values_keep_their_names_on_the_way_to_torch_and_back():
+    """Torch knows the order alone, which stands once: in the named tuples."""
+    form = compiled_pictures.RENDER
+    values = list(range(len(form.fields)))
+    named = form.named(values)
+    assert form.flat(named) == values
+    assert [name for name, _ in form.fields][named.rays.directions] == "directions"
+    assert named.numbers.eta == form.at.numbers.eta == values[named.numbers.eta]
+    schema = torch.ops.voge.render.default._schema
+    assert [argument.name for argument in schema.arguments] == [name for name, _ in form.fields]
 
 
 # ---------------------------------------------------------------------------------------------

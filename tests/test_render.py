@@ -11,7 +11,7 @@ from scenes import HOSTILE, cameras, centered_camera, hostile_ellipsoids, random
 from torch import Tensor
 
 import voge
-from voge.rendering import compiled, ops
+from voge.rendering import arguments, compiled_fragments, compiled_pictures, ops
 from voge.rendering.settings import Aggregation, Backend
 
 AGGREGATIONS = list(Aggregation)
@@ -350,7 +350,7 @@ def test_tiles_change_nothing(compiled_backend, monkeypatch, tile):
     e, c = random_ellipsoids(200), cameras(37, 22, 2, azimuth=20)
     s = settings(compiled_backend)
     expected = with_gradients(e, c, s)
-    monkeypatch.setattr(compiled, "IMAGE_TILE", tile)
+    monkeypatch.setattr(arguments, "IMAGE_TILE", tile)
     changed = with_gradients(e, c, s)
     for a, b in zip((*changed[0], *changed[1]), (*expected[0], *expected[1]), strict=True):
         torch.testing.assert_close(a, b, atol=1e-11, rtol=1e-11)
@@ -379,14 +379,17 @@ def test_the_number_of_threads_changes_no_bit(compiled_backend):
 def test_operators_keep_torchs_contract(compiled_backend):
     e, c = random_ellipsoids(6), cameras(5, 4)
     s = settings(compiled_backend)
-    inputs = compiled._inputs(e, c.rays(), c, s)
-    wanted = [t.detach().clone().requires_grad_() for t in (*inputs[:4], e.features, *inputs[4:6])]
-    torch.library.opcheck(torch.ops.voge.render, (*wanted, *inputs[6:], None))
-    torch.library.opcheck(torch.ops.voge.trace, (*wanted[:4], *wanted[5:], *inputs[6:]))
+    leaves = e.map(lambda t: t.detach().clone().requires_grad_())
+    assert leaves.features is not None
+    rays = voge.Rays(*(t.detach().clone().requires_grad_() for t in (c.rays().origins, c.rays().directions)))
+    drawn = compiled_pictures.render_inputs(leaves, leaves.features, rays, c, s)
+    torch.library.opcheck(torch.ops.voge.render, tuple(compiled_pictures.RENDER.flat(drawn)))
+    traced = compiled_fragments.trace_inputs(leaves, rays, c, s)
+    torch.library.opcheck(torch.ops.voge.trace, tuple(compiled_fragments.TRACE.flat(traced)))
     f = voge.trace(e, c, s)
     weight = f.weight.detach().requires_grad_()
     image = torch.rand(20, 3, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(torch.ops.voge.gather, (weight, wanted[4], f.index, f.offsets))
+    torch.library.opcheck(torch.ops.voge.gather, (weight, leaves.features, f.index, f.offsets))
     torch.library.opcheck(torch.ops.voge.scatter, (weight, image, f.index, f.offsets, 6))
 
 

@@ -37,12 +37,10 @@ def shapes(sizes: Mapping[str, int] | None = None, /, **tensors: tuple[Tensor, s
 
 def same_kind(**tensors: Tensor) -> None:
     """Check that tensors are float32 or float64, all of one dtype and on one device."""
-    first_name, first = next(iter(tensors.items()))
-    if first.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"{first_name} must be float32 or float64, got {first.dtype}")
-    for name, tensor in tensors.items():
-        if tensor.dtype != first.dtype or tensor.device != first.device:
-            raise TypeError(
-                f"{name} must be {first.dtype} on {first.device} like {first_name}; "
-                f"got {tensor.dtype} on {tensor.device}"
-            )
+    (first, like), *others = tensors.items()
+    dtype, device = like.dtype, like.device
+    if dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{first} must be float32 or float64, got {dtype}")
+    for name, tensor in others:
+        if tensor.dtype != dtype or tensor.device != device:
+            raise TypeError(f"{name} must be {dtype} on {device} like {first}; got {tensor.dtype} on {tensor.device}")

@@ -1,34 +1,27 @@
 """Calls of the compiled libraries, one class a device: what each needs besides the outputs.
 
-Both have the same methods. A scene is `voge_scene` of csrc/abi.h, filled by voge/rendering/compiled.py.
+Both have the same methods. A scene is `voge_scene` of csrc/abi.h, filled by voge/rendering/arguments.py.
 """
 
 from __future__ import annotations
 
 import ctypes
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from voge.rendering import native
+from voge.rendering.arguments import Lists
 from voge.rendering.native import Scene
 
 PACKED = 16  # scalars of a packed ellipsoid, kRow in csrc/cuda/rays.cuh
 SUMS = 16  # scalars that an ellipsoid's gradient gathers, kSums in csrc/cuda/gradient.cuh
 
 
-class Lists(NamedTuple):
-    """Which ellipsoids each tile's rays may meet: the discrete choice, which carries no gradient."""
-
-    edges: Tensor  # (1, E) for each member: no event of it comes earlier on any ray of the tile; CUDA (2, E): nor later
-    offsets: Tensor  # (tiles + 1,) int64: the members of tile i are offsets[i] to offsets[i + 1]
-    members: Tensor  # (E,) int32 ellipsoids
-    sizes: Tensor  # (2,) int64 on the CPU: E, and the longest list where that matters: on CUDA
-
-
-def _pointers(*tensors: Tensor | None) -> list[ctypes.c_void_p]:
-    return [ctypes.c_void_p(None if t is None else t.data_ptr()) for t in tensors]
+def _addresses(tensors: Iterable[Tensor | None]) -> list[int | None]:
+    return [None if t is None else t.data_ptr() for t in tensors]
 
 
 def _tile_count(scene: Scene) -> int:
@@ -37,10 +30,9 @@ def _tile_count(scene: Scene) -> int:
 
 def add_lists(scene: Scene, lists: Lists) -> None:
     """Tell a scene its lists."""
-    edges, offsets, members, sizes = lists
-    entries, scene.longest_list = sizes.tolist()
-    scene.tile_offsets, scene.tile_members = offsets.data_ptr(), members.data_ptr()
-    scene.tile_nearest = nearest = edges.data_ptr()
+    entries, scene.longest_list = lists.sizes.tolist()
+    scene.tile_offsets, scene.tile_members = lists.offsets.data_ptr(), lists.members.data_ptr()
+    scene.tile_nearest = nearest = lists.edges.data_ptr()
     scene.tile_farthest = nearest + entries * scene.scalar_size  # the second row, which CUDA has
 
 
@@ -59,7 +51,7 @@ class Cpu:
     def count(self, scene: Scene) -> None:
         """Begin the tile lists with how long they are."""
         self.offsets = self.like.new_empty(_tile_count(scene) + 1, dtype=torch.int64)
-        self._call("voge_tile_offsets", ctypes.byref(scene), *_pointers(self.offsets))
+        self._call("voge_tile_offsets", ctypes.byref(scene), self.offsets.data_ptr())
 
     def tile_lists(self, scene: Scene, capacity: int | None) -> tuple[Lists, Tensor | None]:
         """The lists after `count`, of which the scene is told, and None: their size is always counted."""
@@ -67,19 +59,18 @@ class Cpu:
         size = int(offsets[-1])
         members, edges = self.like.new_empty(size, dtype=torch.int32), self.like.new_empty(1, size)
         scene.tile_offsets = offsets.data_ptr()
-        self._call("voge_tile_members", ctypes.byref(scene), *_pointers(members, edges))
+        self._call("voge_tile_members", ctypes.byref(scene), members.data_ptr(), edges.data_ptr())
         lists = Lists(edges, offsets, members, torch.tensor([size, 0], device="cpu"))
         add_lists(scene, lists)
         return lists, None
 
     def run(self, name: str, scene: Scene, *arrays: Tensor | None) -> None:
         """One of render, render_backward, trace_counts, trace, trace_backward."""
-        self._call(f"voge_{name}", ctypes.byref(scene), *_pointers(*arrays))
+        self._call(f"voge_{name}", ctypes.byref(scene), *_addresses(arrays))
 
     def product(self, name: str, sizes: tuple[int, ...], *arrays: Tensor) -> None:
         """One of gather, scatter, dot_rows."""
-        counts = (ctypes.c_int64(n) for n in sizes)
-        self._call(f"voge_{name}", ctypes.c_int32(self.like.element_size()), *counts, *_pointers(*arrays))
+        self._call(f"voge_{name}", self.like.element_size(), *sizes, *_addresses(arrays))
 
 
 class Cuda:
@@ -99,7 +90,7 @@ class Cuda:
         scene.device, scene.stream = self.device, self.stream
         self.packed = self.like.new_empty(scene.count, PACKED)
         scene.packed = self.packed.data_ptr()
-        self.library.call("voge_cuda_pack", ctypes.byref(scene), *_pointers(self.packed))
+        self.library.call("voge_cuda_pack", ctypes.byref(scene), scene.packed)
 
     def count(self, scene: Scene) -> None:
         """Begin the tile lists with how long they are. What the host does next, it does while the device counts."""
@@ -109,9 +100,9 @@ class Cuda:
         ends = _tile_count(scene) + 1
         self.counts = self.like.new_empty(ends + 1, dtype=torch.int64)  # offsets, then the longest list
         self.counted = self._bytes(handle.voge_cuda_count_bytes(ctypes.byref(scene)))
-        offsets, counted = _pointers(self.counts, self.counted)
-        longest = ctypes.c_void_p(self.counts.data_ptr() + 8 * ends)
-        self.library.call("voge_cuda_tile_offsets", ctypes.byref(scene), offsets, longest, counted)
+        offsets = self.counts.data_ptr()
+        longest = offsets + 8 * ends
+        self.library.call("voge_cuda_tile_offsets", ctypes.byref(scene), offsets, longest, self.counted.data_ptr())
         self._pack(scene)
 
     def tile_lists(self, scene: Scene, capacity: int | None) -> tuple[Lists, Tensor | None]:
@@ -132,10 +123,10 @@ class Cuda:
         members, edges = self.like.new_empty(entries, dtype=torch.int32), self.like.new_empty(2, entries)
         lists = Lists(edges, offsets, members, sizes)
         add_lists(scene, lists)
-        memory = self._bytes(handle.voge_cuda_sort_bytes(ctypes.c_int64(entries)))
-        edges_at = ctypes.c_void_p(scene.tile_nearest), ctypes.c_void_p(scene.tile_farthest)
-        arrays = (*_pointers(members), *edges_at, *_pointers(self.counted, memory))
-        self.library.call("voge_cuda_tile_members", ctypes.byref(scene), ctypes.c_int64(entries), *arrays)
+        memory = self._bytes(handle.voge_cuda_sort_bytes(entries))
+        arrays = scene.tile_members, scene.tile_nearest, scene.tile_farthest
+        memories = self.counted.data_ptr(), memory.data_ptr()
+        self.library.call("voge_cuda_tile_members", ctypes.byref(scene), entries, *arrays, *memories)
         del self.counted  # large, and read by now as the device sees it
         return lists, spilled
 
@@ -145,16 +136,16 @@ class Cuda:
         assert handle is not None
         if self.packed is None:
             self._pack(scene)
-        arguments: list[object] = list(_pointers(*arrays))
+        arguments: list[Any] = _addresses(arrays)
         backward = name.endswith("_backward")
         if backward:
             sums = self._sums(scene)
-            arguments.append(ctypes.byref(native.CudaSums(*(None if t is None else t.data_ptr() for t in sums))))
+            arguments.append(ctypes.byref(native.CudaSums(*_addresses(sums))))
         if name != "trace_counts":
             overflow = self.like.new_empty(4 + 2 * scene.views * scene.height * scene.width, dtype=torch.int32)
-            size = handle.voge_cuda_deep_bytes(ctypes.byref(scene), ctypes.c_int32(backward))
+            size = handle.voge_cuda_deep_bytes(ctypes.byref(scene), backward)
             deep = self._bytes(size) if size else None
-            arguments += _pointers(overflow, deep)
+            arguments += _addresses((overflow, deep))
         self.library.call(f"voge_cuda_{name}", ctypes.byref(scene), *arguments)
 
     def _sums(self, scene: Scene) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -166,22 +157,19 @@ class Cuda:
 
     def product(self, name: str, sizes: tuple[int, ...], *arrays: Tensor) -> None:
         """One of gather, scatter, dot_rows."""
-        self._call(name, *(ctypes.c_int64(n) for n in sizes), *_pointers(*arrays))
+        self._call(name, *sizes, *_addresses(arrays))
 
     def rays(self, name: str, sizes: tuple[int, int, int], orthographic: bool, *arrays: Tensor) -> None:
         """One of rays, rays_backward, for (views, height, width)."""
-        numbers = [ctypes.c_int64(n) for n in sizes]
         partials = []
         if name == "rays_backward":
             handle = self.library.handle
             assert handle is not None
-            partials = [self.like.new_empty(handle.voge_cuda_rays_partials(*numbers), dtype=torch.float64)]
-        self._call(name, *numbers, ctypes.c_int32(orthographic), *_pointers(*arrays, *partials))
+            partials = [self.like.new_empty(handle.voge_cuda_rays_partials(*sizes), dtype=torch.float64)]
+        self._call(name, *sizes, orthographic, *_addresses((*arrays, *partials)))
 
     def _call(self, name: str, *arguments: object) -> None:
-        size = ctypes.c_int32(self.like.element_size())
-        stream = ctypes.c_void_p(self.stream)
-        self.library.call(f"voge_cuda_{name}", ctypes.c_int32(self.device), stream, size, *arguments)
+        self.library.call(f"voge_cuda_{name}", self.device, self.stream, self.like.element_size(), *arguments)
 
 
 def driver(like: Tensor) -> Cpu | Cuda:

@@ -47,6 +47,31 @@ class CudaSums(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_void_p) for name in ("plain", "largest", "multiples"))
 
 
+# Arguments of each call of csrc/abi.h: s a scene or sums, p an array or none, i 32-bit and l 64-bit integers.
+CPU_CALLS = {
+    "voge_set_parallel_for": "p", "voge_set_threads": "i",
+    "voge_tile_offsets": "sp", "voge_tile_members": "spp",
+    "voge_render": "sppp", "voge_render_backward": "spppppppppp",
+    "voge_trace_counts": "spp", "voge_trace": "sppppp", "voge_trace_backward": "spppppppppp",
+    "voge_gather": "illppppp", "voge_scatter": "illlppppp", "voge_dot_rows": "illppppp",
+}  # fmt: skip
+CUDA_CALLS = {
+    "voge_cuda_probe": "i", "voge_cuda_error": "i", "voge_cuda_pack": "sp",
+    "voge_cuda_count_bytes": "s", "voge_cuda_sort_bytes": "l", "voge_cuda_deep_bytes": "si",
+    "voge_cuda_tile_offsets": "sppp", "voge_cuda_tile_members": "slppppp",
+    "voge_cuda_render": "sppppp", "voge_cuda_render_backward": "sppppppppppspp",
+    "voge_cuda_trace_counts": "spp", "voge_cuda_trace": "sppppppp", "voge_cuda_trace_backward": "spppppppppppspp",
+    "voge_cuda_rays": "ipilllipppp", "voge_cuda_rays_partials": "lll", "voge_cuda_rays_backward": "ipilllippppppp",
+    "voge_cuda_gather": "ipillppppp", "voge_cuda_scatter": "ipilllppppp", "voge_cuda_dot_rows": "ipillppppp",
+}  # fmt: skip
+RESULTS = {
+    "voge_cuda_error": ctypes.c_char_p,
+    **{f"voge_cuda_{name}": ctypes.c_int64 for name in ("count_bytes", "sort_bytes", "deep_bytes", "rays_partials")},
+}
+# `byref` passes as a pointer to anything; numbers pass as addresses.
+ARGUMENTS = {"s": ctypes.c_void_p, "p": ctypes.c_void_p, "i": ctypes.c_int32, "l": ctypes.c_int64}
+
+
 @dataclass(frozen=True)
 class Library:
     """A loaded library, or the reason why there is none and what to do about it."""
@@ -126,9 +151,6 @@ def cuda(device: int = 0) -> Library:
     library = _load("cuda", "voge_cuda")
     if library.handle is None:
         return library
-    library.handle.voge_cuda_error.restype = ctypes.c_char_p
-    for name in ("count_bytes", "sort_bytes", "deep_bytes", "rays_partials"):
-        getattr(library.handle, f"voge_cuda_{name}").restype = ctypes.c_int64
     if code := library.handle.voge_cuda_probe(device):
         reason = library.handle.voge_cuda_error(code).decode()
         return Library(None, f"cuda:{device}: {reason}", "update the driver, or reinstall voge for this GPU")
@@ -149,6 +171,9 @@ def _load(kind: str, *stems: str) -> Library:
         return Library(None, f"{path} cannot be loaded: {error}", "reinstall voge")
     if (found := handle.voge_abi_version()) != ABI_VERSION:
         return Library(None, f"{path} has interface {found}, this package needs {ABI_VERSION}", "reinstall voge")
+    for name, arguments in (CPU_CALLS if kind == "cpu" else CUDA_CALLS).items():
+        function = getattr(handle, name)
+        function.argtypes, function.restype = [ARGUMENTS[a] for a in arguments], RESULTS.get(name, ctypes.c_int32)
     return Library(handle, str(path))
 
 

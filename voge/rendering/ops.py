@@ -108,14 +108,14 @@ def gather(weight: Tensor, attributes: Tensor, index: Tensor, offsets: Tensor) -
     """W A: (P, C) from attributes (N, C). Differentiable in weight and attributes."""
     if not _has_products(weight.device):
         return reference.gather(weight, attributes, index, offsets)
-    return products.gather(weight.contiguous(), attributes.contiguous(), index, offsets)
+    return products.gather(products.Gather(weight.contiguous(), attributes.contiguous(), index, offsets))
 
 
 def scatter(weight: Tensor, image: Tensor, index: Tensor, offsets: Tensor, count: int) -> Tensor:
     """W^T I: (N, C) from an image (P, C), N = count. Differentiable in weight and image."""
     if not _has_products(weight.device):
         return reference.scatter(weight, image, index, offsets, count)
-    return products.scatter(weight.contiguous(), image.contiguous(), index, offsets, count)
+    return products.scatter(products.Scatter(weight.contiguous(), image.contiguous(), index, offsets, count))
 
 
 def _has_products(device: torch.device) -> bool:
