@@ -49,7 +49,7 @@ from voge.meshes.raycast import MeshPictures, render_mesh
 from voge.meshes.resample import resample
 from voge.rendering.settings import Aggregation, RenderSettings
 from voge.texture import Extracted, Solver, Solving, extract, filled
-from voge.texture.unseen import Fill
+from voge.texture.settings import Fill
 
 SIZE = 256
 PAPER = RenderSettings(aggregation=Aggregation.paper)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from program import run
 
 import voge
 
 
-def same(first: Path, second: Path, *names: str) -> None:
+def same(first: Path, second: Path, *names: str | Path) -> None:
     """Check that two folders have files of these names with the same bytes."""
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
@@ -64,6 +66,39 @@ def test_match(tmp_path):
 
     same(tmp_path / "command", tmp_path / "python", "matches.json", "sheet.png")
     assert [row["matches"][0]["picture"] for row in matches.document["deltas"]] == [str(path) for path in pictures]
+
+
+def test_texture(tmp_path):
+    import trimesh
+
+    from voge.assets.teapot import teapot
+    from voge.io.images import write_png
+
+    vertices, faces, _ = teapot(4)
+    trimesh.Trimesh(vertices, faces, process=False).export(tmp_path / "teapot.ply")
+    model = voge.from_mesh(vertices, faces)
+    at, K = [0.0, 1.2, 0.0], voge.intrinsics(56, 44, focal=57.0)
+    camera = voge.Cameras(voge.orbit(30.0, 20.0, 11.0, at=at)[None], K[None], 56, 44)
+    seen = voge.render(replace(model, features=0.5 + 0.4 * model.means.sin()), camera)
+    write_png(tmp_path / "front.png", seen.over(torch.ones(3))[0])
+    pose = {"azimuth": 30.0, "elevation": 20.0, "distance": 11.0, "at": at}
+    lens = {"width": 56, "height": 44, "fx": 57.0, "fy": 57.0, "cx": 28.0, "cy": 22.0}
+    (tmp_path / "pose.json").write_text(json.dumps({"model": "teapot.ply", "camera": lens, "pose": pose}))
+    given = ("--pose", tmp_path / "pose.json", "--turntable", "2", "--video", "gif", "--bake", "--device", "cpu")
+    run("texture", tmp_path / "front.png", *given, "-o", tmp_path / "command")
+
+    textured = voge.texture.from_photos([tmp_path / "front.png"], [tmp_path / "pose.json"])
+    album = voge.texture.Album(textured, voge.texture.AlbumSettings(turntable=2, video="gif"))
+    assert album.write(tmp_path / "python")["psnr"] > 20
+    voge.save_ellipsoids(tmp_path / "python" / "ellipsoids.safetensors", textured.ellipsoids)
+    (tmp_path / "python" / "baked").mkdir()
+    baked = textured.bake(tmp_path / "python" / "baked")
+
+    pictures = sorted(path.relative_to(tmp_path / "python") for path in (tmp_path / "python" / "images").rglob("*.png"))
+    assert len(pictures) == 5 + 2 * 2
+    assert [path.name for path in baked.files] == ["model.ply", "model.glb"]
+    names = ("ellipsoids.safetensors", "turntable.gif", "baked/model.ply", "baked/model.glb", *pictures)
+    same(tmp_path / "command", tmp_path / "python", *names)
 
 
 # ---- Poses -----------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from voge.assets.teapot import teapot
 from voge.convert import from_mesh
 from voge.rendering.settings import Backend, RenderSettings
 from voge.texture import Extracted, Solver, Solving, extract, filled
+from voge.texture.settings import Fill
 from voge.texture.symmetry import Plane, plane_of
-from voge.texture.unseen import Fill
 
 
 def _teapot(resolution: int = 4) -> voge.Ellipsoids:

@@ -33,7 +33,7 @@ COMMANDS: Table = {
     "convert": ("commands.convert", "Convert a mesh or points to ellipsoids, or ellipsoids to another format."),
     "render": ("render", "Render pictures of ellipsoids, meshes or points."),
     "fit": ("commands.fit", "Fit ellipsoids to pictures of several views."),
-    "texture": ("texture", "Take the colors of an object from photos of it."),
+    "texture": ("commands.texture", "Take the colors of an object from photos of it."),
     "cameras": ("cameras", "Show, check, convert or draw cameras."),
     "bench": ("bench", "Measure images per second, kernel time, memory and hits, forward and forward + backward."),
     "info": ("info", "Show versions, devices, and which backend renders and why."),

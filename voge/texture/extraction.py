@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import torch
 from torch import Tensor
@@ -26,53 +25,15 @@ from voge.rendering.settings import RenderSettings
 from voge.scene.cameras import Cameras
 from voge.scene.ellipsoids import Ellipsoids
 from voge.texture.inversion import Sparse, System
+from voge.texture.settings import Fill, Solver, Solving
 from voge.texture.symmetry import Plane
-from voge.texture.unseen import Fill, fill_unseen
+from voge.texture.unseen import fill_unseen
 
 # Visibility from which on an ellipsoid counts as seen: surfaces let some hundredths of the light through, and what is
 # seen at less than 6 degrees says little.
 SEEN = 0.1
 _TRACED = 2**18  # pixels traced at once
 _CHANNELS = 16  # solved at once: residual pictures are held for these only
-
-
-class Solver(str, Enum):
-    """How attributes are found."""
-
-    average = "average"  # eq. 10: W^T I / W^T 1
-    lsq = "lsq"  # those whose picture is nearest to the given ones
-
-
-@dataclass(frozen=True, kw_only=True)
-class Solving:
-    """How attributes are found.
-
-    On the cow and the bunny, smooth and sharp patterns, one view and six (`benchmarks/texture.py`), held-out views
-    change by less than 0.4 dB over damping 0.001 to 0.05 and smoothness 0.02 to 0.2, and by 0.1 dB over 4 to 10
-    neighbors; the solver ends after some ten iterations.
-    """
-
-    solver: Solver = Solver.lsq
-    damping: float = 0.01  # towards eq. 10
-    smoothness: float = 0.1  # towards the mean of the neighbors
-    neighbors: int = 6  # as many as a vertex of a mesh has edges
-    margin: int = 1  # pixels along the silhouette that are left out without a mask: they show background too
-    iterations: int = 100  # at most
-    tolerance: float = 1e-4  # residual over right-hand side at which to stop
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "solver", Solver(self.solver))
-        rules = {
-            "damping": (self.damping > 0, "must be positive"),
-            "smoothness": (self.smoothness >= 0, "must be at least 0"),
-            "neighbors": (self.neighbors >= 1, "must be at least 1"),
-            "margin": (self.margin >= 0, "must be at least 0 pixels"),
-            "iterations": (self.iterations >= 1, "must be at least 1"),
-            "tolerance": (0 < self.tolerance < 1, "must lie between 0 and 1"),
-        }
-        for name, (holds, rule) in rules.items():
-            if not holds:
-                raise ValueError(f"{name} {rule}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 import torch
 from torch import Tensor
@@ -14,14 +13,6 @@ _NEAREST = 4  # seen ones, weighted by 1 / distance^2: 1 and 12 are at most 0.4 
 # A mirror image counts as seen where a seen ellipsoid is nearer than so many widths, of the larger of both: neighbors
 # are some three and a half apart, and up to twice as much where triangles are long.
 _REACH = 6.0
-
-
-class Fill(str, Enum):
-    """What unseen ellipsoids get."""
-
-    none = "none"  # nothing: they stay as they were
-    nearest = "nearest"  # the mean of the nearest ones that are seen
-    symmetry = "symmetry"  # what is seen at their mirror image, else as `nearest`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
