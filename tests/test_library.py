@@ -76,7 +76,7 @@ def test_texture(tmp_path):
 
     vertices, faces, _ = teapot(4)
     trimesh.Trimesh(vertices, faces, process=False).export(tmp_path / "teapot.ply")
-    model = voge.from_mesh(vertices, faces)
+    model = voge.from_mesh(torch.as_tensor(vertices, dtype=torch.float32), torch.as_tensor(faces))
     at, K = [0.0, 1.2, 0.0], voge.intrinsics(56, 44, focal=57.0)
     camera = voge.Cameras(voge.orbit(30.0, 20.0, 11.0, at=at)[None], K[None], 56, 44)
     seen = voge.render(replace(model, features=0.5 + 0.4 * model.means.sin()), camera)
