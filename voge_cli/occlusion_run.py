@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,9 +19,11 @@ from voge.errors import DataError
 from voge.occlusion import GradientDescent, Method, Problem, SolvedScene
 from voge.occlusion.solver import Ladder, Phase, State, advance, begin
 from voge_cli import report
-from voge_cli.commands.occlusion import OcclusionConfig
 from voge_cli.console import Console
 from voge_cli.runs import CHECKPOINT, RunFolder, drive, leave, signals_wait
+
+if TYPE_CHECKING:
+    from voge_cli.commands.occlusion import OcclusionConfig
 
 Trail = list[tuple[Tensor, float]]
 
