@@ -37,7 +37,7 @@ COMMANDS: Table = {
     "cameras": ("cameras", "Show, check, convert or draw cameras."),
     "bench": ("bench", "Measure images per second, kernel time, memory and hits, forward and forward + backward."),
     "info": ("info", "Show versions, devices, and which backend renders and why."),
-    "demo": ("demo", "Show convert, render and fit at work on the Utah teapot."),
+    "demo": ("commands.demo", "Show convert, render and fit at work on the Utah teapot."),
     "match": ("commands.match", "Match views by neural features."),
     "occlusion": ("commands.occlusion", "Find where objects stand that hide each other."),
     "pose": (POSE, "Poses of objects by neural features: train, estimate, and the data for it."),

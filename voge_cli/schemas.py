@@ -80,30 +80,6 @@ class RenderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoConfig:
-    """voge demo."""
-
-    out: str
-    resolution: int | None
-    size: str | None
-    turntable: int | None
-    steps: int | None
-    video: Video
-    device: str
-    backend: Backend
-
-    def __post_init__(self) -> None:
-        if self.size is not None:
-            parse_size(self.size)
-        if self.resolution is not None and self.resolution < 2:
-            raise ValueError(f"resolution must be at least 2, got {self.resolution}")
-        if self.turntable is not None and self.turntable < 1:
-            raise ValueError(f"turntable must be at least 1 frame, got {self.turntable}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
-
-
-@dataclass(frozen=True, kw_only=True)
 class ShowCamerasConfig:
     """voge cameras."""
 

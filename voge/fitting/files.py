@@ -29,7 +29,6 @@ from voge.io.ellipsoids import save_ellipsoids
 from voge.io.images import write_png
 from voge.optim import metrics
 from voge.optim.optimizer import Step
-from voge.scene.cameras import CameraModel
 from voge.scene.capture import Capture
 from voge.scene.ellipsoids import Ellipsoids
 from voge.scene.viewpoints import resized
@@ -129,23 +128,14 @@ class FittedFiles:
         known = {view.name: view for view in self.inputs.views or ()}
         views = []
         for capture in self.groups["train"]:
-            full = capture.cameras.to(torch.float64).to("cpu")
+            full = capture.cameras.to(torch.float64)
             for i, name in enumerate(capture.names):
                 view = known.get(name)
-                one = full[i] if view is None else resized(full[i], view.width, view.height)
-                views.append(
-                    View(
-                        name=name,
-                        viewmat=one.viewmats[0],
-                        K=one.Ks[0],
-                        width=one.width,
-                        height=one.height,
-                        model=CameraModel(one.model),
-                        distortion=None if one.distortion is None else one.distortion[0],
-                        image=None if view is None else view.image,
-                        mask=None if view is None else view.mask,
-                    )
-                )
+                if view is None:
+                    views.append(View.of(full[i], name))
+                else:
+                    one = resized(full[i], view.width, view.height)
+                    views.append(View.of(one, name, image=view.image, mask=view.mask))
         return Views(tuple(views), units="unknown" if self.inputs.views is None else self.inputs.views.units)
 
     def save(self, folder: str | Path) -> list[tuple[Path, str]]:

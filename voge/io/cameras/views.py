@@ -28,6 +28,22 @@ class View:
     image: Path | None = None  # the picture taken; may not be there
     mask: Path | None = None  # its foreground; may not be there
 
+    @classmethod
+    def of(cls, camera: Cameras, name: str, *, image: Path | None = None, mask: Path | None = None) -> View:
+        """The view of a batch of one camera, under a name, with the files of its picture and its mask."""
+        one = camera.to(torch.float64).to("cpu")
+        return cls(
+            name=name,
+            viewmat=one.viewmats[0],
+            K=one.Ks[0],
+            width=one.width,
+            height=one.height,
+            model=CameraModel(one.model),
+            distortion=None if one.distortion is None else one.distortion[0],
+            image=image,
+            mask=mask,
+        )
+
     def cameras(self) -> Cameras:
         """A batch of this one view, float64."""
         distortion = None if self.distortion is None else self.distortion[None]

@@ -1,0 +1,221 @@
+"""voge demo: the packaged teapot through convert, render and fit, with a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument
+
+from voge import option
+from voge.io.settings import Video, parse_size
+from voge.rendering.settings import Backend
+from voge_cli.console import Console
+from voge_cli.errors import UsageError
+from voge_cli.options import Configuring, Device, Given, Progress, Report, option_groups, perform
+
+if TYPE_CHECKING:
+    from voge_cli.config import Loaded
+    from voge_cli.devices import Chosen
+    from voge_cli.studio import Shot
+
+AZIMUTHS = [30, 120, 210, 300]
+OUTPUTS = ["rgb", "alpha", "depth", "normal"]
+# Of the pictures that are fitted to.
+PHOTOS = {
+    "size": "64x64",
+    "azimuth": [30.0 * i for i in range(12)],
+    "elevation": [-20.0, 35.0],
+    "distance": 12.0,
+    "background": "transparent",
+}
+# What takes well under a minute on two cores: with compiled code, and with plain torch.
+AMPLE = {"resolution": 10, "size": "320x256", "turntable": 48, "steps": 150}
+MODEST = {"resolution": 8, "size": "160x128", "turntable": 16, "steps": 10}
+
+
+def _sized(name: str, help: str, **facts: Any) -> Any:
+    default_text = f"{AMPLE[name]}, with plain torch {MODEST[name]}"
+    return option.option(None, help, default_text=default_text, **facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig(Device):
+    """voge demo."""
+
+    out: str = option.option("voge_demo", "where to write", flag="--out", short="-o", metavar="PATH")
+    resolution: int | None = _sized("resolution", "squares along the side of a patch of the teapot", at_least=2)
+    size: str | None = _sized("size", "width x height of the pictures, pixels", flag="--size", metavar="WxH")
+    turntable: int | None = _sized(
+        "turntable",
+        "frames of the video",
+        at_least=1,
+        rule="must be at least 1 frame",
+        flag="--turntable",
+        metavar="N",
+    )
+    steps: int | None = _sized("steps", "steps of the fit", at_least=1)
+    video: Video = option.option(Video.mp4, "format of the videos: mp4, gif or webp")
+    backend: Backend = option.option(Backend.auto, "code that renders", flag="--backend")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size is not None:
+            parse_size(self.size)
+
+
+@option_groups
+def demo(
+    given: Given[DemoConfig],
+    configuring: Configuring,
+    progress: Progress,
+    report: Report,
+    arguments: Annotated[list[str] | None, Argument(metavar="[KEY=VALUE]...", help="Settings.")] = None,
+) -> None:
+    """Show convert, render and fit at work on the Utah teapot.
+
+    Everything goes into one folder (default: voge_demo) with a report to look at.
+    """
+    from voge_cli import config as configs
+
+    inputs, overrides = configs.split_arguments(arguments or [])
+    if inputs:
+        raise UsageError(f"voge demo takes no input, got {inputs[0]}; to render a file: voge render {inputs[0]}")
+    loaded = configs.load("demo", DemoConfig, file=configuring.config, options=given.values, overrides=overrides)
+
+    def shown(console: Console) -> tuple[str, dict[str, Any]]:
+        document = work(Path(loaded.value.out), loaded, console, overwrite=configuring.overwrite)
+        return document["report"], document
+
+    perform(loaded, configuring, report, shown, progress.progress)
+
+
+def work(item: Path, loaded: Loaded[DemoConfig], console: Console, *, overwrite: bool = False) -> dict[str, Any]:
+    """Fill a folder with what a user would type, one after the other; returns the figures."""
+    from voge.io.files import atomic_folder
+    from voge_cli import outputs
+    from voge_cli.devices import choose_device
+
+    outputs.check_folder(item, overwrite)
+    chosen = choose_device(loaded.value.device, loaded.value.backend)
+    console.note(str(chosen))
+    config, sizes = loaded.value, MODEST if chosen.backend is Backend.torch else AMPLE
+    loaded = loaded.filled({name: size for name, size in sizes.items() if getattr(config, name) is None})
+    config = loaded.value
+    started = time.perf_counter()
+    with atomic_folder(item) as folder:
+        model = _convert_teapot(folder, config.resolution or 2, console)
+        converted = time.perf_counter()
+        album = {"size": config.size, "azimuth": AZIMUTHS, "outputs": OUTPUTS, "turntable": config.turntable}
+        album |= {"video": config.video.value, "light.enabled": True}
+        _take_pictures(Path(model["out"]), folder, album, chosen, console)
+        rendered = time.perf_counter()
+        fitted = _fit_teapot(folder, item, config, chosen, console)
+        figures = {
+            "ellipsoids": model["count"],
+            "device": str(chosen.device),
+            "backend": chosen.backend.value,
+            "seconds_convert": round(converted - started, 2),
+            "seconds_render": round(rendered - converted, 2),
+            "seconds_fit": round(time.perf_counter() - rendered, 2),
+            "held_out_iou": fitted["held_out"]["iou"],
+            "held_out_psnr": fitted["held_out"]["psnr"],
+        }
+        _write_page(folder, config, figures)
+        outputs.write_record(folder, "demo", loaded.text())
+    return {"out": str(item), "report": str(item / "report.html"), **figures}
+
+
+def _convert_teapot(folder: Path, resolution: int, console: Console) -> dict[str, Any]:
+    """Write teapot.ply, so that there is a mesh to look at, and teapot.safetensors made of it."""
+    import trimesh
+
+    from voge.assets.teapot import teapot
+    from voge.scene.settings import Up
+    from voge_cli.commands.convert import ConvertConfig, work
+
+    vertices, faces, colors = teapot(resolution)
+    mesh = folder / "teapot.ply"
+    trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False).export(mesh)
+    return work(mesh, ConvertConfig(out=str(mesh.with_suffix(".safetensors")), up=Up.y), console)
+
+
+def _take_pictures(
+    model: Path, folder: Path, options: Mapping[str, Any], chosen: Chosen, console: Console
+) -> list[Shot]:
+    """Render a model into a folder; returns its views."""
+    from voge.io.ellipsoids import load_ellipsoids
+    from voge.scene.objects import assemble
+    from voge_cli import config as configs
+    from voge_cli.album import write_album
+    from voge_cli.schemas import RenderConfig
+    from voge_cli.studio import Studio
+
+    config = configs.load("render", RenderConfig, options={**options, "settings.backend": chosen.backend.value}).value
+    studio = Studio(assemble([model.stem], [load_ellipsoids(model)], [None]).to(chosen.device), config)
+    folder.mkdir(exist_ok=True)
+    write_album(studio, folder, console)
+    return studio.stills
+
+
+def _fit_teapot(folder: Path, out: Path, config: DemoConfig, chosen: Chosen, console: Console) -> dict[str, Any]:
+    """Take small pictures with alpha and a camera file, as a user would have them, and fit ellipsoids to them."""
+    from voge.io.cameras import View, Views, save_cameras
+    from voge_cli import config as configs
+    from voge_cli.commands.fit import FitConfig, work
+
+    photos = folder / "photos"
+    shots = _take_pictures(folder / "teapot.safetensors", photos, PHOTOS, chosen, console)
+    views = (View.of(shot.camera, shot.name, image=photos / "rgb" / f"{shot.name}.png") for shot in shots)
+    cameras = photos / "transforms.json"
+    save_cameras(cameras, Views(tuple(views)), "transforms")
+    options = {
+        "cameras.file": str(cameras),
+        "out": str(folder / "fit"),
+        "steps": config.steps,
+        "holdout": "4",
+        "start.count": 642,
+        "coarse.factor": 1,
+        "turntable": 0,
+        "film_every": 15,
+        "video": config.video.value,
+        "device": str(chosen.device),
+        "settings.backend": config.backend.value,
+    }
+    figures = work(str(cameras), configs.load("fit", FitConfig, options=options), console)
+    for name in ("config.yaml", "report.html"):  # the folder is about to be called by its name
+        file = folder / "fit" / name
+        file.write_text(file.read_text(encoding="utf-8").replace(str(folder), str(out)), encoding="utf-8")
+    return figures
+
+
+def _write_page(folder: Path, config: DemoConfig, figures: Mapping[str, object]) -> None:
+    """Write report.html, which shows all of it."""
+    from voge_cli import report
+
+    angles, video = ",".join(map(str, AZIMUTHS)), f"turntable.{config.video.value}"
+    page = report.page(
+        "VoGE: the Utah teapot",
+        report.text("A mesh converted to Gaussian ellipsoids, and pictures of them. To repeat it in this folder:"),
+        report.commands(
+            [
+                "voge convert teapot.ply --up y -o again.safetensors",
+                f"voge render again.safetensors --light --azim {angles} --outputs {','.join(OUTPUTS)} \\",
+                f"    --size {config.size} --turntable {config.turntable} --video {config.video.value}",
+            ]
+        ),
+        report.figure(folder / video, video),
+        *(report.figure(folder / "rgb" / f"{i:04d}.png", f"azimuth {angle}") for i, angle in enumerate(AZIMUTHS)),
+        report.figure(folder / "sheet.png", "sheet.png, from the top: colors, alpha, depth, normals, turntable"),
+        report.text(
+            "Ellipsoids fitted to 24 small pictures, of which 6 were held out (fit/report.html). To repeat it:"
+        ),
+        report.commands(["voge fit photos/transforms.json --holdout 4 start.count=642 coarse.factor=1 -o fit_again"]),
+        report.figure(folder / "fit" / f"video.{config.video.value}", "the fit, step by step"),
+        *(report.figure(path, "before, target, after") for path in sorted((folder / "fit/images").glob("held*"))[:2]),
+        report.table(figures),
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
