@@ -157,3 +157,37 @@ def test_pose_estimate(pose_data, pose_run, tmp_path):
     run("pose", "estimate", picture, "--model", pose_run, "-o", tmp_path / "photo", *given)
     voge.pose.estimate(picture, pose_run, voge.pose.PictureEstimation(box=box)).save(tmp_path / "one", video="gif")
     same(tmp_path / "photo", tmp_path / "one", "model.safetensors", "pose.json", "overlay.png", "course.gif")
+
+
+def test_fit(tmp_path):
+    from voge.convert.primitives import primitive
+    from voge.io.cameras import View, Views
+    from voge.io.images import write_png
+
+    cuboid = primitive("cuboid", (1, 1, 1), [(1, 0, 0), (0, 1, 0), (0, 0, 1)], 60)
+    around = voge.orbit(60 * torch.arange(6), 20.0, 4.0)
+    cameras = voge.Cameras(around, voge.intrinsics(24, 24, focal=40).expand(6, 3, 3), 24, 24)
+    views = []
+    for number, image in enumerate(voge.render(cuboid, cameras).image):
+        write_png(tmp_path / f"{number}.png", image)
+        views.append(View.of(cameras[number], f"{number}", image=tmp_path / f"{number}.png"))
+    voge.save_cameras(tmp_path / "transforms.json", Views(tuple(views)), "transforms")
+    options = ["--holdout", "3", "--steps", "4", "--optimize", "means,colors,cameras", "start.count=42"]
+    run("fit", tmp_path / "transforms.json", *options, "turntable=0", "film_every=0", "-o", tmp_path / "command")
+
+    from voge.fitting import FitFilesSettings, StartSettings
+    from voge.io.settings import CameraFile
+
+    settings = FitFilesSettings(
+        cameras=CameraFile(file=str(tmp_path / "transforms.json")),
+        holdout="3",
+        steps=4,
+        optimize=("means", "colors", "poses", "focals"),
+        start=StartSettings(count=42),
+    )
+    result = voge.fitting.fit_files(settings)
+    result.save(tmp_path / "python")
+    metrics = json.loads((tmp_path / "command" / "metrics.json").read_text())
+
+    same(tmp_path / "command", tmp_path / "python", "ellipsoids.safetensors", "cameras.json", "images/held_out_2.png")
+    assert result.figures()["held_out"] == metrics["held_out"]
