@@ -20,8 +20,7 @@ import voge
 from voge.assets.teapot import teapot
 from voge.io import images
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
-from voge.rendering import ops
-from voge_cli import info
+from voge.rendering import installation, ops
 from voge_cli.main import app
 
 SMALL = ["--size", "20x16"]
@@ -374,7 +373,7 @@ def test_code_5_for_memory(folder, teapot_file, monkeypatch, error):
 
 
 def test_code_1_for_what_nobody_expected(monkeypatch):
-    monkeypatch.setattr(info, "describe", raising(KeyError("two\nlines")))
+    monkeypatch.setattr(installation, "describe", raising(KeyError("two\nlines")))
     line = "KeyError: 'two\\nlines' (run again with --traceback to see where)"
     assert refuse(1, "info") == line
     for result in (run("info", "--traceback", code=1), program_with_traceback(monkeypatch)):
@@ -389,7 +388,7 @@ def program_with_traceback(monkeypatch):
 
 @pytest.mark.parametrize("command", [["render"], ["convert"], ["demo"]])
 def test_code_130_when_interrupted(folder, teapot_file, monkeypatch, command):
-    monkeypatch.setattr("voge_cli.studio.take_pictures", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("voge.imaging.studio.take_pictures", raising(KeyboardInterrupt()))
     monkeypatch.setattr("voge.convert.files.from_mesh", raising(KeyboardInterrupt()))
     result = run(*command, *([] if command == ["demo"] else [teapot_file]), code=130)
     assert result.stderr.splitlines()[-1] == "interrupted"

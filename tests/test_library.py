@@ -11,6 +11,8 @@ import torch
 from program import run
 
 import voge
+from voge.io.cameras import View, Views
+from voge.io.images import write_png
 
 
 def same(first: Path, second: Path, *names: str | Path) -> None:
@@ -161,8 +163,6 @@ def test_pose_estimate(pose_data, pose_run, tmp_path):
 
 def test_fit(tmp_path):
     from voge.convert.primitives import primitive
-    from voge.io.cameras import View, Views
-    from voge.io.images import write_png
 
     cuboid = primitive("cuboid", (1, 1, 1), [(1, 0, 0), (0, 1, 0), (0, 0, 1)], 60)
     around = voge.orbit(60 * torch.arange(6), 20.0, 4.0)
@@ -191,3 +191,55 @@ def test_fit(tmp_path):
 
     same(tmp_path / "command", tmp_path / "python", "ellipsoids.safetensors", "cameras.json", "images/held_out_2.png")
     assert result.figures()["held_out"] == metrics["held_out"]
+
+
+# ---- Pictures and cameras --------------------------------------------------------------------
+
+
+@pytest.fixture
+def balls(tmp_path):
+    """A folder with two models, and a camera file of three views."""
+    from dataclasses import replace
+
+    from scenes import random_ellipsoids
+
+    for name, count in (("a", 40), ("b", 30)):
+        made = random_ellipsoids(count, dtype=torch.float32)
+        voge.save_ellipsoids(tmp_path / f"{name}.npz", replace(made, extra={"normals": made.means}))
+    K = voge.intrinsics(24, 18, fov=50).double()
+    viewmats = [voge.orbit(40.0 * i, 20.0, 6.0).double() for i in range(3)]
+    views = [View(name=f"v{i}", viewmat=v, K=K, width=24, height=18) for i, v in enumerate(viewmats)]
+    voge.save_cameras(tmp_path / "transforms.json", Views(tuple(views)), "transforms")
+    return tmp_path
+
+
+def test_render(balls):
+    given = ("--outputs", "rgb,depth,normal,id", "--turntable", "3", "--video", "gif", "--size", "24x18", "--film")
+    run("render", balls / "a.npz", balls / "b.npz", *given, "--azim", "0,90", "-o", balls / "command")
+
+    settings = voge.imaging.AlbumSettings(
+        outputs=["rgb", "depth", "normal", "id"], turntable=3, video="gif", size="24x18", film=True, azimuth=[0, 90]
+    )
+    voge.imaging.render_album([balls / "a.npz", balls / "b.npz"], balls / "python", settings)
+    made = [path.relative_to(balls / "python") for path in (balls / "python").rglob("*") if path.is_file()]
+    assert len(made) == 2 * (1 + 2 + 2 + 2 + 1) + 3
+    same(balls / "command", balls / "python", *made)
+
+
+def test_cameras(balls):
+    source = balls / "transforms.json"
+    run("cameras", source, "--to", "npz", "-o", balls / "command.npz")
+    document = json.loads(
+        run("cameras", source, "--model", balls / "a.npz", "-o", balls / "command.png", "--json").stdout
+    )
+
+    voge.convert_cameras(source, balls / "python.npz", "npz")
+    inspected = voge.imaging.inspect_cameras(source, voge.imaging.InspectionSettings(model=str(balls / "a.npz")))
+    write_png(balls / "python.png", inspected.draw())
+    assert {"out": str(balls / "command.png"), **inspected.document()} == document
+    for suffix in ("npz", "png"):
+        assert (balls / f"command.{suffix}").read_bytes() == (balls / f"python.{suffix}").read_bytes()
+
+
+def test_info():
+    assert voge.rendering.installation.describe() == json.loads(run("info", "--json").stdout)

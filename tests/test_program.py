@@ -140,7 +140,7 @@ WORK = {
     "convert": ("voge.convert.files.load_ellipsoids", ["a.npz", "-o", "b.npz"]),
     "render": ("voge.convert.files.load_ellipsoids", ["a.npz", "--size", "8x8"]),
     "demo": ("voge.convert.files.from_mesh", ["-q"]),
-    "info": ("voge_cli.info.describe", []),
+    "info": ("voge.rendering.installation.describe", []),
 }
 
 

@@ -14,9 +14,9 @@ from scenes import random_ellipsoids
 
 from voge import Cameras, orbit, render
 from voge.errors import DataError
+from voge.imaging import album
 from voge.io.ellipsoids import save_ellipsoids
 from voge.io.scenes import load_scene
-from voge_cli import album
 
 SMALL = ["--size", "20x16"]
 

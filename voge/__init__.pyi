@@ -15,6 +15,7 @@ from . import scene as scene
 from . import texture as texture
 from .convert.converters import from_mesh as from_mesh
 from .convert.converters import from_points as from_points
+from .convert.files import load_model as load_model
 from .errors import BackendError as BackendError
 from .errors import DataError as DataError
 from .errors import DivergedError as DivergedError
@@ -24,9 +25,13 @@ from .fitting.fitter import fit as fit
 from .fitting.settings import FitSettings as FitSettings
 from .io.cameras import load_cameras as load_cameras
 from .io.cameras import save_cameras as save_cameras
+from .io.chosen_views import load_views as load_views
+from .io.converted_views import convert_cameras as convert_cameras
 from .io.ellipsoids import load_ellipsoids as load_ellipsoids
 from .io.ellipsoids import save_ellipsoids as save_ellipsoids
 from .io.meshes import load_geometry as load_geometry
+from .io.scenes import load_scene as load_scene
+from .io.scenes import save_scene as save_scene
 from .rendering.renderer import Fragments as Fragments
 from .rendering.renderer import Rendered as Rendered
 from .rendering.renderer import render as render

@@ -31,12 +31,12 @@ POSE = {
 }
 COMMANDS: Table = {
     "convert": ("commands.convert", "Convert a mesh or points to ellipsoids, or ellipsoids to another format."),
-    "render": ("render", "Render pictures of ellipsoids, meshes or points."),
+    "render": ("commands.render", "Render pictures of ellipsoids, meshes or points."),
     "fit": ("commands.fit", "Fit ellipsoids to pictures of several views."),
     "texture": ("commands.texture", "Take the colors of an object from photos of it."),
-    "cameras": ("cameras", "Show, check, convert or draw cameras."),
+    "cameras": ("commands.cameras", "Show, check, convert or draw cameras."),
     "bench": ("bench", "Measure images per second, kernel time, memory and hits, forward and forward + backward."),
-    "info": ("info", "Show versions, devices, and which backend renders and why."),
+    "info": ("commands.info", "Show versions, devices, and which backend renders and why."),
     "demo": ("commands.demo", "Show convert, render and fit at work on the Utah teapot."),
     "match": ("commands.match", "Match views by neural features."),
     "occlusion": ("commands.occlusion", "Find where objects stand that hide each other."),

@@ -35,10 +35,7 @@ def check_video(video: Video) -> None:
     """Refuse before the work what could not be written after it."""
     from voge.io.images import check_video as check
 
-    try:
-        check(f"a.{video.value}")
-    except RuntimeError as error:
-        raise UsageError(f"{error} (video=gif)") from error
+    check(f"a.{video.value}")
 
 
 def is_record(path: Path, command: str = "") -> bool:

@@ -1,7 +1,16 @@
+from . import album as album
 from . import color as color
+from . import inspection as inspection
 from . import lighting as lighting
 from . import overview as overview
 from . import pictures as pictures
 from . import previews as previews
 from . import scale_check as scale_check
+from . import studio as studio
 from . import writer as writer
+from .album import render_album as render_album
+from .inspection import inspect_cameras as inspect_cameras
+from .pictures import take_pictures as take_pictures
+from .settings import AlbumSettings as AlbumSettings
+from .settings import InspectionSettings as InspectionSettings
+from .studio import load_studio as load_studio

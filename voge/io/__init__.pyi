@@ -2,6 +2,7 @@ from . import bop as bop
 from . import cameras as cameras
 from . import captures as captures
 from . import chosen_views as chosen_views
+from . import converted_views as converted_views
 from . import ellipsoids as ellipsoids
 from . import files as files
 from . import images as images

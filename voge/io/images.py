@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from voge.errors import DataError
+from voge.errors import DataError, SettingsError
 from voge.io.files import atomic_file
 
 DEPTH_STEPS = 2**16 - 1  # 16-bit depth: 0 is nothing seen, the rest are steps of `depth_scale`
@@ -145,7 +145,7 @@ def write_video(path: str | Path, frames: Iterable[ArrayLike], *, fps: float = 2
 
     Raises:
         ValueError: another suffix, no frames, or frames of several sizes.
-        RuntimeError: `.mp4` without ffmpeg (see `check_video`).
+        SettingsError: `.mp4` without ffmpeg (see `check_video`).
     """
     suffix = check_video(path)
     pictures = _same_size(frames)
@@ -174,7 +174,7 @@ def check_video(path: str | Path) -> str:
 
     Raises:
         ValueError: the suffix is none of VIDEO_SUFFIXES.
-        RuntimeError: `.mp4` and imageio-ffmpeg has no ffmpeg for this machine.
+        SettingsError: `.mp4` and imageio-ffmpeg has no ffmpeg for this machine.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in VIDEO_SUFFIXES:
@@ -185,7 +185,8 @@ def check_video(path: str | Path) -> str:
         try:
             imageio_ffmpeg.get_ffmpeg_exe()
         except RuntimeError as error:
-            raise RuntimeError("mp4 needs ffmpeg, and imageio-ffmpeg finds none; write gif or webp") from error
+            problem = "mp4 needs ffmpeg, and imageio-ffmpeg finds none; write gif or webp (video=gif)"
+            raise SettingsError(problem) from error
     return suffix
 
 

@@ -8,6 +8,7 @@ from enum import Enum
 from voge.option import Settings, option
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # of pictures that are read
+CAMERA_FORMATS = ("transforms", "colmap", "colmap-text", "bop", "pytorch3d", "npz", "json", "pose")
 MAX_SIDE = 16384  # pixels of a picture that is made
 
 

@@ -1,6 +1,7 @@
 from . import compiled as compiled
 from . import drivers as drivers
 from . import identity as identity
+from . import installation as installation
 from . import native as native
 from . import operators as operators
 from . import ops as ops

@@ -66,7 +66,7 @@ class Album:
             image, and "views" with those of all.
 
         Raises:
-            RuntimeError: an mp4 without ffmpeg (see `voge.io.images.check_video`).
+            SettingsError: an mp4 without ffmpeg (see `voge.io.images.check_video`).
         """
         folder = Path(folder)
         views = [self._write_input(folder / "images", each) for each in self.shots]

@@ -214,8 +214,8 @@ def _machine(own: Sequence[Own]) -> dict[str, Any]:
 
     import torch
 
+    from voge.rendering.installation import package_version
     from voge.rendering.ops import status
-    from voge_cli.info import package_version
 
     gpus = {str(c.device): torch.cuda.get_device_name(c.device) for c in own if c.device.type == "cuda"}
     return {

@@ -18,9 +18,9 @@ from voge_cli.errors import UsageError
 from voge_cli.options import Configuring, Device, Given, Progress, Report, option_groups, perform
 
 if TYPE_CHECKING:
+    from voge.imaging.studio import Shot
     from voge_cli.config import Loaded
     from voge_cli.devices import Chosen
-    from voge_cli.studio import Shot
 
 AZIMUTHS = [30, 120, 210, 300]
 OUTPUTS = ["rgb", "alpha", "depth", "normal"]
@@ -95,6 +95,7 @@ def demo(
 
 def work(item: Path, loaded: Loaded[DemoConfig], console: Console, *, overwrite: bool = False) -> dict[str, Any]:
     """Fill a folder with what a user would type, one after the other; returns the figures."""
+    from voge.imaging.settings import Light
     from voge.io.files import atomic_folder
     from voge_cli import outputs
     from voge_cli.devices import choose_device
@@ -109,8 +110,13 @@ def work(item: Path, loaded: Loaded[DemoConfig], console: Console, *, overwrite:
     with atomic_folder(item) as folder:
         model = _convert_teapot(folder, config.resolution or 2, console)
         converted = time.perf_counter()
-        album = {"size": config.size, "azimuth": AZIMUTHS, "outputs": OUTPUTS, "turntable": config.turntable}
-        album |= {"video": config.video.value, "light.enabled": True}
+        album: dict[str, Any] = {
+            "size": config.size,
+            "azimuth": AZIMUTHS,
+            "outputs": OUTPUTS,
+            "turntable": config.turntable,
+        }
+        album |= {"video": config.video, "light": Light(enabled=True)}
         _take_pictures(Path(model["out"]), folder, album, chosen, console)
         rendered = time.perf_counter()
         fitted = _fit_teapot(folder, item, config, chosen, console)
@@ -143,21 +149,17 @@ def _convert_teapot(folder: Path, resolution: int, console: Console) -> dict[str
     return work(mesh, ConvertConfig(out=str(mesh.with_suffix(".safetensors")), up=Up.y), console)
 
 
-def _take_pictures(
-    model: Path, folder: Path, options: Mapping[str, Any], chosen: Chosen, console: Console
-) -> list[Shot]:
+def _take_pictures(model: Path, folder: Path, album: Mapping[str, Any], chosen: Chosen, console: Console) -> list[Shot]:
     """Render a model into a folder; returns its views."""
-    from voge.io.ellipsoids import load_ellipsoids
-    from voge.scene.objects import assemble
-    from voge_cli import config as configs
-    from voge_cli.album import write_album
-    from voge_cli.schemas import RenderConfig
-    from voge_cli.studio import Studio
+    from voge.imaging.album import write_album
+    from voge.imaging.settings import AlbumSettings
+    from voge.imaging.studio import load_studio
+    from voge.rendering.settings import RenderSettings
 
-    config = configs.load("render", RenderConfig, options={**options, "settings.backend": chosen.backend.value}).value
-    studio = Studio(assemble([model.stem], [load_ellipsoids(model)], [None]).to(chosen.device), config)
+    settings = AlbumSettings(**album, settings=RenderSettings(backend=chosen.backend))
+    studio = load_studio([model], settings, chosen.device)
     folder.mkdir(exist_ok=True)
-    write_album(studio, folder, console)
+    write_album(studio, folder, console.track)
     return studio.stills
 
 
