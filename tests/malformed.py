@@ -272,7 +272,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "splat_nan.ply": (splat(NAN), "none of its 2 ellipsoids"),
     "splat_inf.ply": (splat(INF), "none of its 2 ellipsoids"),
     "splat_rotation.ply": (splat(leave_out="rot_2"), "has no rot_2"),
-    "splat_flat.ply": (splat(leave_out="scale_2"), "has no scale_2"),
+    "splat_flat.ply": (splat(leave_out="scale_1"), "has no scale_1"),
     "splat_rest.ply": (splat(extra=tuple(f"f_rest_{i}" for i in range(7))), "has 7 columns f_rest_*"),
     "splat_gap.ply": (splat(extra=tuple(f"f_rest_{i}" for i in range(1, 10))), "columns f_rest_*"),
     "splat_text.ply": (
@@ -281,6 +281,6 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     ),
     "splat_packed.ply": (
         ply("", 1, columns="property uint packed_position\nproperty uint packed_scale\n"),
-        "compressed 3DGS file",
+        "announces 1 vertices but has 0",
     ),
 }

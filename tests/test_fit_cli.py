@@ -20,7 +20,7 @@ from voge.fitting.settings import FitSettings, Sweep
 from voge.fitting.targets import sweep_cameras
 from voge.io.cameras import load_cameras
 from voge.io.ellipsoids import load_ellipsoids, save_ellipsoids
-from voge.io.splats import read_splats
+from voge.io.splat_ply import read_splats
 from voge.scene import harmonics
 
 VIEWS = 6

@@ -11,4 +11,7 @@ from . import photos as photos
 from . import ply as ply
 from . import readers as readers
 from . import scenes as scenes
+from . import splat_files as splat_files
+from . import splat_gltf as splat_gltf
+from . import splat_ply as splat_ply
 from . import splats as splats

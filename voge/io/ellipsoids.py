@@ -1,4 +1,4 @@
-"""Ellipsoids in files: `.safetensors` (native) and `.npz`, with the same names in both; 3DGS `.ply` by `splats.py`.
+"""Ellipsoids in files: `.safetensors` (native) and `.npz`, with the same names in both; Gaussians by `splat_*.py`.
 
 Tensors: means (N, 3), scales (N, 3), quats (N, 4) as (w, x, y, z), density (N,), optionally features
 (N, C), and extra attributes under their own names, such as normals (N, 3). Metadata: one JSON object
@@ -21,13 +21,13 @@ from torch import Tensor
 
 from voge import checks
 from voge.errors import DataError
+from voge.io import splat_files, splat_gltf, splat_ply
 from voge.io.files import atomic_file, check_not_empty
-from voge.io.splats import is_splats, read_splats, write_glb_points, write_splats
 from voge.scene import harmonics
 from voge.scene.ellipsoids import Ellipsoids
 
-SUFFIXES = (".safetensors", ".npz", ".ply")
-WRITTEN = (*SUFFIXES, ".glb")  # a GLB holds colored points: for programs that know no Gaussians
+SUFFIXES = (".safetensors", ".npz", ".ply", ".glb", ".gltf", *splat_files.SUFFIXES)
+WRITTEN = (".safetensors", ".npz", ".ply", ".glb")
 FORMAT_VERSION = 1
 
 _REQUIRED = ("means", "scales", "quats", "density")
@@ -38,7 +38,11 @@ def holds_ellipsoids(path: str | Path) -> bool:
     """Whether a file is meant to hold ellipsoids: by its suffix, and for `.npz` and `.ply` by what is in it."""
     path = Path(path)
     if path.suffix.lower() == ".ply":
-        return is_splats(path)
+        return splat_ply.is_splats(path)
+    if path.suffix.lower() in (".glb", ".gltf"):
+        return path.is_file() and splat_gltf.is_splats(path)
+    if path.suffix.lower() == ".json":
+        return splat_files.is_sog_folder(path)
     if path.suffix.lower() != ".npz":
         return path.suffix.lower() in SUFFIXES
     try:
@@ -59,11 +63,11 @@ def load_ellipsoids(path: str | Path) -> Ellipsoids:
     path = Path(path)
     if not path.is_file():
         raise DataError(path, "is a folder, not a file of ellipsoids" if path.is_dir() else "no such file")
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES and not splat_files.is_sog_folder(path):
         raise DataError(path, f"ellipsoids are read from {', '.join(SUFFIXES)}, not '{path.suffix}'")
     check_not_empty(path)
     tensors: dict[str, Any]
-    tensors, metadata = _READERS[path.suffix.lower()](path)
+    tensors, metadata = _READERS.get(path.suffix.lower(), splat_files.read)(path)
     _check_version(path, metadata.pop("format_version", str(FORMAT_VERSION)))
     missing = [name for name in _REQUIRED if name not in tensors]
     if missing:
@@ -86,8 +90,8 @@ def load_ellipsoids(path: str | Path) -> Ellipsoids:
 def save_ellipsoids(path: str | Path, ellipsoids: Ellipsoids) -> None:
     """Write ellipsoids; a file there is replaced.
 
-    From `.safetensors` and `.npz` every bit comes back. `.ply`: see `voge.io.splats`. `.glb` keeps means and
-    colors in 8 bits only, as points.
+    From `.safetensors` and `.npz` every bit comes back. `.ply` and `.glb` hold Gaussians of 3DGS: see
+    `voge.io.splats`.
 
     Raises:
         ValueError: the suffix is not one of WRITTEN, the format has no place for the features, or a value breaks
@@ -100,9 +104,9 @@ def save_ellipsoids(path: str | Path, ellipsoids: Ellipsoids) -> None:
     check_values(ellipsoids)
     with atomic_file(path) as temporary:
         if suffix == ".ply":
-            write_splats(temporary, ellipsoids)
+            splat_ply.write_splats(temporary, ellipsoids)
         elif suffix == ".glb":
-            write_glb_points(temporary, ellipsoids)
+            splat_gltf.write_splats(temporary, ellipsoids)
         else:
             _write_native(temporary, ellipsoids)
 
@@ -193,4 +197,10 @@ def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, str]:
     return {str(key): str(value) for key, value in found.items()}
 
 
-_READERS = {".safetensors": _read_safetensors, ".npz": _read_npz, ".ply": read_splats}
+_READERS = {
+    ".safetensors": _read_safetensors,
+    ".npz": _read_npz,
+    ".ply": splat_ply.read_splats,
+    ".glb": splat_gltf.read_splats,
+    ".gltf": splat_gltf.read_splats,
+}

@@ -42,7 +42,7 @@ def read(path: Path) -> Content:
     for index, buffer in enumerate(document.rows("buffers")):
         if isinstance(buffer, dict) and isinstance(buffer.get("uri"), str):
             document.buffer(index)  # missing data are said before anything else
-    scene = _Scene(document)
+    scene = Scene(document)
     parts = [part for node in scene.order for part in scene.parts(node)]
     left = {key: len(document.rows(key)) for key in ("animations", "cameras")}
     notes += [f"its {count} {key} are left out" for key, count in left.items() if count]
@@ -64,7 +64,7 @@ def _extension_notes(document: Document) -> list[str]:
     return notes
 
 
-class _Scene:
+class Scene:
     """The nodes of a scene, placed."""
 
     def __init__(self, document: Document) -> None:
@@ -177,7 +177,7 @@ class _Scene:
 class _Primitive:
     """One primitive: its numbers, its faces, its colors."""
 
-    def __init__(self, scene: _Scene, primitive: Mapping[str, Any], place: str) -> None:
+    def __init__(self, scene: Scene, primitive: Mapping[str, Any], place: str) -> None:
         self.scene, self.document, self.place = scene, scene.document, place
         self.primitive = primitive
         self.attributes: dict[str, Any] = dict(primitive["attributes"])
