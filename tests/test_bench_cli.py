@@ -3,22 +3,21 @@
 import json
 import os
 import re
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from program import refuse, run
 from scenes import random_ellipsoids
 
+from voge.bench import session
+from voge.bench import table as bench_table
+from voge.bench.cases import cases
 from voge.io.ellipsoids import save_ellipsoids
 from voge.rendering.ops import Status
-from voge_cli import bench as command
-from voge_cli import config, schemas
-from voge_cli.bench import table as bench_table
-from voge_cli.bench.cases import cases
-from voge_cli.console import Console
+from voge_cli import bench_table as terminal_table
+from voge_cli import config
+from voge_cli.commands.bench import BenchConfig
 
 QUICK = ["--repeat", "1", "memory=false"]
 
@@ -31,7 +30,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def load(*overrides, **options):
-    return config.load("bench", schemas.BenchConfig, options=options, overrides=overrides).value
+    return config.load("bench", BenchConfig, options=options, overrides=overrides).value
 
 
 def asked(*overrides, **options):
@@ -41,9 +40,7 @@ def asked(*overrides, **options):
 # ---- What is measured ------------------------------------------------------------------------
 
 
-def test_packaged_defaults_are_complete():
-    packaged = yaml.safe_load((files(config.PACKAGE) / "bench.yaml").read_text())
-    assert set(packaged) - {"defaults"} == set(vars(load())) - {"settings", "convert"}
+def test_the_defaults_are_six_cubes():
     assert len(asked()) == 6
 
 
@@ -114,9 +111,9 @@ def test_every_backend_that_is_there_and_no_row_twice():
 def test_all_backends_are_those_of_the_device(monkeypatch, device, expected):
     there = {name: Status(True, "") for name in ("cuda", "cpp", "torch")}
     monkeypatch.setattr("voge.rendering.ops.status", lambda: there)
-    assert command._backends(load(backends=["all"], device=device)) == expected
+    assert session.backends(load(backends=["all"]), device) == expected
     there["cpp"] = Status(False, "not built")
-    assert command._backends(load(backends=["all"], device=device)) == [name for name in expected if name != "cpp"]
+    assert session.backends(load(backends=["all"]), device) == [name for name in expected if name != "cpp"]
 
 
 def test_settings_reach_every_contender():
@@ -169,7 +166,7 @@ def test_what_could_not_be_measured_is_in_the_table_with_its_reason():
 
 def test_a_terminal_gets_a_table_a_scene_that_fits_it(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
-    shown = re.sub("\x1b.*?m", "", bench_table.terminal(failed()))
+    shown = re.sub("\x1b.*?m", "", terminal_table.terminal(failed()))
     lines = [line.rstrip() for line in shown.splitlines()]
     assert lines[0].strip() == "cube, 26 ellipsoids, 8x8"
     ours = next(line for line in lines if "cuda exact" in line)
@@ -203,11 +200,7 @@ def test_gsplat_needs_a_gpu(monkeypatch):
     ],
 )
 def test_auto_compares_with_gsplat_on_gpus(peers, device, expected):
-    from voge import RenderSettings
-    from voge.bench.contenders import Own
-
-    base = Own(RenderSettings(), torch.device(device))
-    assert [p.value for p in command._peers(load(peers=peers), base, Console())] == expected
+    assert [p.value for p in session.peers(load(peers=peers), torch.device(device))] == expected
 
 
 # ---- What is refused -------------------------------------------------------------------------
@@ -220,7 +213,7 @@ def test_auto_compares_with_gsplat_on_gpus(peers, device, expected):
         (["cube:0@8"], "scene 'cube:0@8': numbers of intervals and channels must be at least 1"),
         (["cube@0"], "scene 'cube@0': size must lie between 1 and 16384 pixels a side, got '0'"),
         (["--sizes", "wide"], "size must be WxH in pixels, such as 640x480; got 'wide'"),
-        (["--counts", "many"], "--counts takes whole numbers with commas between, such as 3,64; got 'many'"),
+        (["--counts", "many"], "--counts takes whole numbers with commas between, such as 1,2,4; got 'many'"),
         (["--counts", "-3"], "counts must be positive, got [-3]"),
         (["--repeat", "0"], "repeat must be positive, got 0"),
         (["--peer", "pulsar"], "peers must be of torch, gsplat, gsplat-ut, auto, none; got 'pulsar'"),

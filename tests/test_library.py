@@ -103,6 +103,23 @@ def test_texture(tmp_path):
     same(tmp_path / "command", tmp_path / "python", *names)
 
 
+def test_bench(tmp_path):
+    given = ("cube:1@8", "cube:2@8x6x4", "--peer", "torch", "--device", "cpu", "--repeat", "1", "memory=false")
+    run("bench", *given, "-o", tmp_path / "command.json")
+
+    scenes = ["cube:1@8", "cube:2@8x6x4"]
+    settings = voge.bench.BenchSettings(scenes=scenes, peers=["torch"], repeat=1, memory=False)
+    voge.bench.run(settings, device="cpu").save(tmp_path / "python.json")
+
+    first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("command", "python"))
+    timed = ("forward", "both", "ratios", "calls")
+    for one in (first, second):
+        one["rows"] = [{key: value for key, value in row.items() if key not in timed} for row in one["rows"]]
+        one["machine"] = {key: value for key, value in one["machine"].items() if key not in ("date", "load")}
+    assert first == second
+    assert [row["ellipsoids"] for row in first["rows"]] == [8, 8, 26, 26]
+
+
 # ---- Poses -----------------------------------------------------------------------------------
 
 SHOWN = {"train": 8, "test": 2, "train_shapes": 1, "test_shapes": 1, "width": 96, "height": 80, "focal": 300.0}

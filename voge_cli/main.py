@@ -35,7 +35,10 @@ COMMANDS: Table = {
     "fit": ("commands.fit", "Fit ellipsoids to pictures of several views."),
     "texture": ("commands.texture", "Take the colors of an object from photos of it."),
     "cameras": ("commands.cameras", "Show, check, convert or draw cameras."),
-    "bench": ("bench", "Measure images per second, kernel time, memory and hits, forward and forward + backward."),
+    "bench": (
+        "commands.bench",
+        "Measure images per second, kernel time, memory and hits, forward and forward + backward.",
+    ),
     "info": ("commands.info", "Show versions, devices, and which backend renders and why."),
     "demo": ("commands.demo", "Show convert, render and fit at work on the Utah teapot."),
     "match": ("commands.match", "Match views by neural features."),

@@ -1,5 +1,9 @@
 """How fast and how large renderers are, side by side on the same scenes: what `voge bench` measures.
 
-`scenes` makes what is rendered, `contenders` are who renders it (this package's backends and peers), `measure` times
-them in turns, `memory` weighs the CPU's, `plot` draws time against size.
+`run` measures all that its settings ask for. `scenes` makes what is rendered, `contenders` are who renders it (this
+package's backends and peers), `measure` times them in turns, `memory` weighs the CPU's, `plot` draws time against size.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,17 +18,10 @@ import torch
 from torch import Tensor
 
 from voge.bench.scenes import Scene
+from voge.bench.settings import Peer
 from voge.errors import BackendError
 from voge.rendering.renderer import render
 from voge.rendering.settings import Backend, RenderSettings
-
-
-class Peer(str, Enum):
-    """What to compare with."""
-
-    torch = "torch"  # the definition of this package in plain torch, the same aggregation
-    gsplat = "gsplat"  # 3D Gaussian splatting: rasterized in the picture's plane
-    gsplat_ut = "gsplat-ut"  # 3DGUT: gsplat's ray path, the Gaussian's largest value on each ray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,5 @@
 from . import compiled as compiled
+from . import devices as devices
 from . import drivers as drivers
 from . import identity as identity
 from . import installation as installation

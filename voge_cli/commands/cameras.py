@@ -78,7 +78,7 @@ def work(item: str, config: CamerasConfig, console: Console, *, overwrite: bool 
     from voge.imaging.inspection import inspect_cameras
     from voge.io.converted_views import convert_cameras
     from voge.io.images import write_png
-    from voge_cli.devices import choose_device
+    from voge.rendering.devices import choose_device
 
     if config.out is not None:
         _check_out(Path(config.out), config.to, overwrite)

@@ -19,8 +19,8 @@ from voge_cli.options import Configuring, Device, Given, Progress, Report, optio
 
 if TYPE_CHECKING:
     from voge.imaging.studio import Shot
+    from voge.rendering.devices import Chosen
     from voge_cli.config import Loaded
-    from voge_cli.devices import Chosen
 
 AZIMUTHS = [30, 120, 210, 300]
 OUTPUTS = ["rgb", "alpha", "depth", "normal"]
@@ -97,8 +97,8 @@ def work(item: Path, loaded: Loaded[DemoConfig], console: Console, *, overwrite:
     """Fill a folder with what a user would type, one after the other; returns the figures."""
     from voge.imaging.settings import Light
     from voge.io.files import atomic_folder
+    from voge.rendering.devices import choose_device
     from voge_cli import outputs
-    from voge_cli.devices import choose_device
 
     outputs.check_folder(item, overwrite)
     chosen = choose_device(loaded.value.device, loaded.value.backend)

@@ -104,8 +104,8 @@ def work(
     from voge.fitting.files import FittedFiles, begin
     from voge.fitting.inputs import load_inputs
     from voge.io.images import write_video
+    from voge.rendering.devices import choose_device
     from voge_cli import outputs
-    from voge_cli.devices import choose_device
     from voge_cli.fit_run import FPS, fit_run, open_run, write_page
     from voge_cli.runs import make_deterministic
 

@@ -69,8 +69,8 @@ def work(
     """Match a data set, or an anchor with the gallery; returns the lines to read and what was found."""
     import voge.pose
     from voge.io.files import atomic_folder
+    from voge.rendering.devices import choose_device
     from voge_cli import outputs
-    from voge_cli.devices import choose_device
 
     config = loaded.value
     folder = Path(config.out or f"{item.resolve().stem}_match")

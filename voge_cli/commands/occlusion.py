@@ -88,8 +88,8 @@ def work(
     """Solve one scene in its run folder and write what was found; returns the figures."""
     from voge.io.images import write_png, write_video
     from voge.occlusion import SolvedScene, conclude, load_problem, pictures
+    from voge.rendering.devices import choose_device
     from voge_cli import outputs
-    from voge_cli.devices import choose_device
     from voge_cli.occlusion_run import solve_run, write_page
     from voge_cli.runs import RunFolder, make_deterministic
 

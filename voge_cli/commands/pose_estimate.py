@@ -90,8 +90,8 @@ def work(
     from voge.pose.estimation.predictions import Evaluation, forget_predictions
     from voge.pose.network.model import load_model
     from voge.pose.shards import find_shard
+    from voge.rendering.devices import choose_device
     from voge_cli import outputs
-    from voge_cli.devices import choose_device
 
     assert config.model is not None
     shard, folder = find_shard(config.shard), Path(config.out or f"{item.resolve().name}_pose")
@@ -122,8 +122,8 @@ def work_on_pictures(
     from voge.io.files import atomic_folder
     from voge.pose.estimation.pictures import look_at_picture, save_all
     from voge.pose.network.model import load_model
+    from voge.rendering.devices import choose_device
     from voge_cli import outputs
-    from voge_cli.devices import choose_device
 
     assert config.model is not None
     folder = Path(config.out or f"{pictures[0].stem}_pose")

@@ -91,7 +91,7 @@ def work(
     from voge.pose.data.datasets import open_data
     from voge.pose.network.processes import joined_processes
     from voge.pose.network.training import Trainer, prepare
-    from voge_cli.devices import choose_device
+    from voge.rendering.devices import choose_device
     from voge_cli.runs import RunFolder, drive, make_deterministic
 
     with joined_processes(config.device) as (device, rank):

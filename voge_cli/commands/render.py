@@ -70,8 +70,8 @@ def work(item: list[str], loaded: Loaded[RenderConfig], console: Console, *, ove
     from voge.imaging.album import write_album
     from voge.imaging.studio import DEFAULT_SIZE, NO_MODEL, load_studio
     from voge.io.files import atomic_folder
+    from voge.rendering.devices import choose_device
     from voge_cli import outputs
-    from voge_cli.devices import choose_device
 
     config = loaded.value
     first = next(iter(item), config.cameras.file)

@@ -86,10 +86,10 @@ def work(
     """Texture one object from its photos and write its folder; returns what is in it."""
     from voge.io.ellipsoids import save_ellipsoids
     from voge.io.files import atomic_folder
+    from voge.rendering.devices import choose_device
     from voge.texture import Album, load_shots, texture_shots
     from voge.texture.pipeline import mesh_to_bake
     from voge_cli import outputs
-    from voge_cli.devices import choose_device
     from voge_cli.texture_report import write_page
 
     config = loaded.value

@@ -1,22 +1,20 @@
-"""What `voge bench` renders: the product of scenes, numbers, sizes and channels that a configuration asks for."""
+"""What `voge bench` renders: the product of scenes, numbers, sizes and channels that settings ask for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 from voge.bench import scenes
 from voge.bench.scenes import Scene
+from voge.bench.settings import BenchSettings
 from voge.convert.files import load_model
-from voge.errors import DataError
+from voge.errors import DataError, SettingsError
 from voge.io.settings import parse_size
 from voge.scene.ellipsoids import Ellipsoids
-from voge_cli.console import Console
-from voge_cli.errors import UsageError
-from voge_cli.schemas import BenchConfig
 
 _SHAPE = re.compile(r"^(?P<name>.+)@(?P<size>\d+(?:x\d+)?)(?:x(?P<channels>\d+))?$")
 _CUBE = re.compile(r"^cube(?::(?P<intervals>\d+))?$")
@@ -40,43 +38,50 @@ class Case:
         return "cube" if self.width == 1 else f"cube, width {self.width:g}"
 
 
-def cases(config: BenchConfig) -> list[Case]:
+def cases(settings: BenchSettings) -> list[Case]:
     """Everything asked for, in order.
 
     Raises:
-        UsageError: a scene is neither a cube nor a file.
+        SettingsError: a scene is neither a cube nor a file.
     """
-    return list(dict.fromkeys(case for text in config.scenes for case in _cases_of(text, config)))
+    return list(dict.fromkeys(case for text in settings.scenes for case in _cases_of(text, settings)))
 
 
-def _cases_of(text: str, config: BenchConfig) -> Iterator[Case]:
+def _cases_of(text: str, settings: BenchSettings) -> Iterator[Case]:
     shape = None if Path(text).exists() else _SHAPE.match(text)
     name = shape["name"] if shape else text
     cube = None if Path(name).exists() else _CUBE.match(name)
     if cube is None and not Path(name).is_file():
-        raise UsageError(
+        raise SettingsError(
             f"scene '{text}': no such file; give cube, cube:N or a file, each with or without @WxH or @WxHxC"
         )
-    numbers: list[int] | list[None] = config.counts or [None]
+    numbers: list[int] | list[None] = settings.counts or [None]
     if cube is not None:
-        counted = None if config.counts is None else [scenes.intervals_for(count) for count in config.counts]
-        numbers = [int(cube["intervals"])] if cube["intervals"] else counted or config.intervals
+        counted = None if settings.counts is None else [scenes.intervals_for(count) for count in settings.counts]
+        numbers = [int(cube["intervals"])] if cube["intervals"] else counted or settings.intervals
     try:
-        sizes = [parse_size(size) for size in ([shape["size"]] if shape else config.sizes)]
+        sizes = [parse_size(size) for size in ([shape["size"]] if shape else settings.sizes)]
     except ValueError as error:
-        raise UsageError(f"scene '{text}': {error}") from error
-    channels = [int(shape["channels"])] if shape and shape["channels"] else config.channels
+        raise SettingsError(f"scene '{text}': {error}") from error
+    channels = [int(shape["channels"])] if shape and shape["channels"] else settings.channels
     if min([*channels, *(number for number in numbers if number is not None)]) < 1:
-        raise UsageError(f"scene '{text}': numbers of intervals and channels must be at least 1")
-    for number, width, size, count in product(numbers, config.widths if cube else [1.0], sizes, channels):
+        raise SettingsError(f"scene '{text}': numbers of intervals and channels must be at least 1")
+    for number, width, size, count in product(numbers, settings.widths if cube else [1.0], sizes, channels):
         yield Case(None if cube else Path(name), number, width, size, count)
+
+
+def grow(wanted: Sequence[Case]) -> bool:
+    """Whether two cases differ in their number of ellipsoids or in their size alone, as a plot of growth needs."""
+    pairs = ((a, b) for a in wanted for b in wanted if a.file == b.file and a.channels == b.channels)
+    return any((a.number != b.number) != (a.size != b.size) for a, b in pairs if a.width == b.width)
 
 
 class Maker:
     """Makes scenes of cases; keeps the last set of ellipsoids, which neighbors in order share."""
 
-    def __init__(self, config: BenchConfig, console: Console) -> None:
-        self._config, self._console = config, console
+    def __init__(self, settings: BenchSettings) -> None:
+        self._settings = settings
+        self.notes: dict[str, None] = {}  # what the user should know of the files, each once
         self._last: tuple[object, Ellipsoids] | None = None
 
     def scene(self, case: Case) -> Scene:
@@ -90,18 +95,19 @@ class Maker:
             self._last = None
             self._last = key, self._ellipsoids(case)
         stand = scenes.CUBE_STAND if case.file is None else scenes.MODEL_STAND
-        views, seed = self._config.views, self._config.seed
+        views, seed = self._settings.views, self._settings.seed
         return scenes.scene(case.name, self._last[1], stand, case.size, channels=case.channels, views=views, seed=seed)
 
     def _ellipsoids(self, case: Case) -> Ellipsoids:
         if case.file is None:
             assert case.number is not None
             return scenes.cube(case.number, case.width)
-        conversion = self._config.convert
+        conversion = self._settings.convert
         if case.number is not None:
             conversion = replace(conversion, count=case.number)
-        made = self._console.told(load_model(case.file, conversion, strict=case.number is not None)).ellipsoids
+        made = load_model(case.file, conversion, strict=case.number is not None)
+        self.notes |= dict.fromkeys(made.notes)
         try:
-            return scenes.framed(made)
+            return scenes.framed(made.ellipsoids)
         except ValueError as error:
             raise DataError(case.file, str(error)) from error

@@ -1,4 +1,4 @@
-"""Which device and backend a command runs on: what was asked for, or an error that says why not."""
+"""The device and backend that render: what was asked for, or an error that says why not."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import torch
 
-from voge.errors import BackendError
+from voge.errors import BackendError, SettingsError
 from voge.rendering import ops
 from voge.rendering.settings import Backend
-from voge_cli.errors import UsageError
 
 
 class Chosen(NamedTuple):
-    """Where and with which code a command renders."""
+    """Where and with which code is rendered."""
 
     device: torch.device
     backend: Backend  # never auto
@@ -30,8 +29,8 @@ def choose_device(device: str, backend: Backend) -> Chosen:
         backend: as asked for.
 
     Raises:
-        UsageError: `device` is no such name.
-        voge.errors.BackendError: the device or the backend is not there; names the reason.
+        SettingsError: `device` is no such name.
+        BackendError: the device or the backend is not there; names the reason.
     """
     chosen = _device(device, backend)
     return Chosen(chosen, ops.implementation(backend, chosen))
@@ -40,7 +39,7 @@ def choose_device(device: str, backend: Backend) -> Chosen:
 def _device(name: str, backend: Backend) -> torch.device:
     kind, _, index = name.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
-        raise UsageError(f"device must be auto, cpu, cuda or cuda:i; got '{name}'")
+        raise SettingsError(f"device must be auto, cpu, cuda or cuda:i; got '{name}'")
     if kind == "auto":
         compiled = backend in (Backend.auto, Backend.cuda) and ops.status()["cuda"].available
         return torch.device("cuda" if compiled else "cpu")
