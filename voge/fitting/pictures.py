@@ -18,7 +18,7 @@ from voge.scene.cameras import Cameras
 from voge.scene.capture import Capture
 from voge.scene.ellipsoids import Ellipsoids
 from voge.scene.extent import bounding_box, camera_distance
-from voge.scene.viewpoints import orbit_camera, resized, upright_axis
+from voge.scene.viewpoints import around, orbit_camera, resized, upright_axis
 
 SIDE = 384  # pixels that a frame's longer side has at most
 SHOWN = 4  # views of a group
@@ -76,8 +76,8 @@ def turntable(
     up = upright_axis(first.viewmats[0])
     middle, elevation, fov = bounding_box(ellipsoids).center, 20.0, 40.0
     distance = camera_distance(ellipsoids, elevation, fov, 1.0, up=up)
-    for i in range(count):
-        camera = orbit_camera(360 * i / count, elevation, distance, at=middle, size=(SIDE, SIDE), fov=fov, up=up)
+    for azimuth in around(count):
+        camera = orbit_camera(azimuth, elevation, distance, at=middle, size=(SIDE, SIDE), fov=fov, up=up)
         yield to_bytes(_colors(ellipsoids, camera.to(ellipsoids.device), background, settings))
 
 

@@ -12,5 +12,11 @@ from .album import render_album as render_album
 from .inspection import inspect_cameras as inspect_cameras
 from .pictures import take_pictures as take_pictures
 from .settings import AlbumSettings as AlbumSettings
+from .settings import ColorSpace as ColorSpace
+from .settings import DepthKind as DepthKind
+from .settings import Frame as Frame
 from .settings import InspectionSettings as InspectionSettings
+from .settings import Light as Light
+from .settings import Output as Output
+from .studio import Studio as Studio
 from .studio import load_studio as load_studio

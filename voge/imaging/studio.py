@@ -27,7 +27,7 @@ from voge.scene.cameras import Cameras
 from voge.scene.ellipsoids import Ellipsoids
 from voge.scene.extent import bounding_box, camera_distance
 from voge.scene.objects import Scene, assemble
-from voge.scene.viewpoints import orbit_camera, resized
+from voge.scene.viewpoints import around, orbit_camera, resized
 
 if TYPE_CHECKING:
     from voge.io.cameras import View, Views
@@ -84,8 +84,8 @@ class Studio:
 
     def turntable(self) -> Iterator[Shot]:
         """Once around, from the first azimuth and elevation."""
-        azimuth, elevation, count = self.settings.azimuth[0], self.settings.elevation[0], self.settings.turntable
-        return (self._orbit(f"{i:04d}", azimuth + 360 * i / count, elevation) for i in range(count))
+        azimuths = around(self.settings.turntable, self.settings.azimuth[0])
+        return (self._orbit(f"{i:04d}", azimuth, self.settings.elevation[0]) for i, azimuth in enumerate(azimuths))
 
     def take(self, shot: Shot, outputs: Sequence[str]) -> dict[str, Tensor]:
         """Pictures of a view, on the CPU."""

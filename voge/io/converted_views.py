@@ -28,6 +28,17 @@ def convert_cameras(source: Views | str | Path, out: str | Path, to: str) -> tup
     return _losses(views, load_cameras(out, to))
 
 
+def only_cameras(folder: str | Path) -> bool:
+    """True where a folder holds no more than COLMAP's or BOP's cameras: no points of a reconstruction, no pictures."""
+    if not Path(folder).is_dir():
+        return False
+    cameras = {f"{stem}.{kind}" for stem in ("cameras", "images") for kind in ("bin", "txt")}
+    cameras |= {"scene_camera.json", "scene_gt.json"}
+    files = list(Path(folder).iterdir())
+    empty = [file for file in files if file.stem == "points3D" and file.is_file() and file.stat().st_size < 80]
+    return all(file.name in cameras or file in empty for file in files)
+
+
 def _losses(given: Views, found: Views) -> tuple[str, ...]:
     """What writing and reading did not give back, beside the cameras themselves."""
 

@@ -42,6 +42,11 @@ def orbit_camera(
     return Cameras(orbit(azimuth, elevation, distance, at=at, up=up)[None], K[None], *size, model)
 
 
+def around(count: int, azimuth: float = 0.0) -> list[float]:
+    """Azimuths of a turntable, degrees: `count` of them once around, from the first."""
+    return [azimuth + 360 * i / count for i in range(count)]
+
+
 def resized(cameras: Cameras, width: int, height: int) -> Cameras:
     """The same views in another size: intrinsics are scaled along each axis, so that all stays in the picture.
 

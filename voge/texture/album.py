@@ -21,7 +21,7 @@ from voge.imaging.settings import ColorSpace
 from voge.io import images
 from voge.scene.cameras import Cameras
 from voge.scene.extent import bounding_box
-from voge.scene.viewpoints import resized, turned, upright_axis
+from voge.scene.viewpoints import around, resized, turned, upright_axis
 from voge.texture.extraction import shrunk, silhouette_weight
 from voge.texture.pipeline import Textured
 from voge.texture.settings import AlbumSettings, parse_novel
@@ -84,9 +84,9 @@ class Album:
 
     def frames(self) -> Iterator[Frame]:
         """The frames (H, W, 3) of the turntable, once around from the first photo's camera."""
-        count, camera = self.settings.turntable, self._small(self.shots[0].camera, self.settings.turntable_size)
-        for number in range(count):
-            yield images.to_bytes(self._picture(self._moved(camera, 360 * number / count, 0))[0].cpu())
+        camera = self._small(self.shots[0].camera, self.settings.turntable_size)
+        for azimuth in around(self.settings.turntable):
+            yield images.to_bytes(self._picture(self._moved(camera, azimuth, 0))[0].cpu())
 
     # ---- The photos --------------------------------------------------------------------------
 

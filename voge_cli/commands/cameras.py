@@ -104,6 +104,7 @@ def work(item: str, config: CamerasConfig, console: Console, *, overwrite: bool 
 def _check_out(out: Path, to: str | None, overwrite: bool) -> None:
     """Refuse what cannot or must not be written, before any work."""
     from voge.io.cameras import FORMATS
+    from voge.io.converted_views import only_cameras
     from voge_cli import outputs
 
     suffixes: tuple[str, ...] = (".png",) if to is None else FORMATS[to].suffixes
@@ -113,19 +114,8 @@ def _check_out(out: Path, to: str | None, overwrite: bool) -> None:
         raise UsageError(f"{out}: {what} must be called {' or '.join(suffixes)}{hint}")
     if suffixes:
         outputs.check_file(out, overwrite)
-    elif not (overwrite and _replaceable(out)):
+    elif not (overwrite and only_cameras(out)):
         outputs.check_folder(out, overwrite)
-
-
-def _replaceable(folder: Path) -> bool:
-    """True where a folder holds nothing but cameras: no points of a reconstruction, and no pictures."""
-    if not folder.is_dir():
-        return False
-    cameras = {f"{stem}.{kind}" for stem in ("cameras", "images") for kind in ("bin", "txt")}
-    cameras |= {"scene_camera.json", "scene_gt.json"}
-    files = list(folder.iterdir())
-    empty = [file for file in files if file.stem == "points3D" and file.is_file() and file.stat().st_size < 80]
-    return all(file.name in cameras or file in empty for file in files)
 
 
 def _table(document: dict[str, Any]) -> list[str]:
