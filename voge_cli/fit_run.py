@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from voge.fitting.fitter import Fitting
 from voge.io import images
 from voge.optim.optimizer import Step
 from voge_cli import report
-from voge_cli.commands.fit import FitConfig
-from voge_cli.config import Loaded
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.outputs import write_record
 from voge_cli.runs import CHECKPOINT, RunFolder, drive
+
+if TYPE_CHECKING:
+    from voge_cli.commands.fit import FitConfig
+    from voge_cli.config import Loaded
 
 FPS = 24
 

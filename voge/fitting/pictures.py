@@ -12,13 +12,15 @@ from torch import Tensor
 
 from voge.fitting.fitter import Fitting
 from voge.imaging.pictures import take_pictures
-from voge.io.images import to_bytes
+from voge.imaging.settings import AlbumSettings
+from voge.imaging.studio import Studio
 from voge.rendering.settings import RenderSettings
 from voge.scene.cameras import Cameras
 from voge.scene.capture import Capture
 from voge.scene.ellipsoids import Ellipsoids
-from voge.scene.extent import bounding_box, camera_distance
-from voge.scene.viewpoints import around, orbit_camera, resized, upright_axis
+from voge.scene.objects import assemble
+from voge.scene.settings import Up
+from voge.scene.viewpoints import resized, upright_axis
 
 SIDE = 384  # pixels that a frame's longer side has at most
 SHOWN = 4  # views of a group
@@ -73,12 +75,15 @@ def turntable(
     ellipsoids: Ellipsoids, first: Cameras, background: Tensor, settings: RenderSettings, count: int
 ) -> Iterator[NDArray[np.uint8]]:
     """Frames (SIDE, SIDE, 3) of one turn around ellipsoids, upright as the first of some cameras sees the world."""
-    up = upright_axis(first.viewmats[0])
-    middle, elevation, fov = bounding_box(ellipsoids).center, 20.0, 40.0
-    distance = camera_distance(ellipsoids, elevation, fov, 1.0, up=up)
-    for azimuth in around(count):
-        camera = orbit_camera(azimuth, elevation, distance, at=middle, size=(SIDE, SIDE), fov=fov, up=up)
-        yield to_bytes(_colors(ellipsoids, camera.to(ellipsoids.device), background, settings))
+    album = AlbumSettings(
+        size=f"{SIDE}x{SIDE}",
+        azimuth=[0.0],
+        turntable=count,
+        up=Up(upright_axis(first.viewmats[0])),
+        background=",".join(map(str, background.tolist())),
+        settings=settings,
+    )
+    return Studio(assemble(["fit"], [ellipsoids], [None]), album).frames()
 
 
 def _colors(ellipsoids: Ellipsoids, camera: Cameras, background: Tensor, settings: RenderSettings) -> Colors:

@@ -150,8 +150,7 @@ def _write_turntable(studio: Studio, folder: Path, track: Track) -> list[Picture
     chosen = {i * count // shown for i in range(shown)}
 
     def frames() -> Iterator[Picture]:
-        for number, shot in enumerate(track(studio.turntable(), count, "turntable")):
-            frame = images.opaque(studio.take(shot, ["rgb"])["rgb"])
+        for number, frame in enumerate(track(studio.frames(), count, "turntable")):
             if number in chosen:
                 small.append(images.thumbnail(frame))
             yield frame

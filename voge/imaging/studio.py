@@ -12,7 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from voge.convert.scenes import Placed, find_objects
@@ -86,6 +88,10 @@ class Studio:
         """Once around, from the first azimuth and elevation."""
         azimuths = around(self.settings.turntable, self.settings.azimuth[0])
         return (self._orbit(f"{i:04d}", azimuth, self.settings.elevation[0]) for i, azimuth in enumerate(azimuths))
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """Pictures (H, W, 3) of the turntable, over white where the background is transparent."""
+        return (images.opaque(self.take(shot, ["rgb"])["rgb"]) for shot in self.turntable())
 
     def take(self, shot: Shot, outputs: Sequence[str]) -> dict[str, Tensor]:
         """Pictures of a view, on the CPU."""

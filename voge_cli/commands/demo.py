@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from voge.rendering.devices import Chosen
     from voge_cli.config import Loaded
 
-AZIMUTHS = [30, 120, 210, 300]
-OUTPUTS = ["rgb", "alpha", "depth", "normal"]
 # Of the pictures that are fitted to.
 PHOTOS = {
     "size": "64x64",
@@ -48,7 +46,9 @@ class DemoConfig(Device):
 
     out: str = option.option("voge_demo", "where to write", flag="--out", short="-o", metavar="PATH")
     resolution: int | None = _sized("resolution", "squares along the side of a patch of the teapot", at_least=2)
-    size: str | None = _sized("size", "width x height of the pictures, pixels", flag="--size", metavar="WxH")
+    size: str | None = _sized(
+        "size", "width x height of the pictures, pixels", holds=parse_size, flag="--size", metavar="WxH"
+    )
     turntable: int | None = _sized(
         "turntable",
         "frames of the video",
@@ -60,11 +60,6 @@ class DemoConfig(Device):
     steps: int | None = _sized("steps", "steps of the fit", at_least=1)
     video: Video = option.option(Video.mp4, "format of the videos: mp4, gif or webp")
     backend: Backend = option.option(Backend.auto, "code that renders", flag="--backend")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.size is not None:
-            parse_size(self.size)
 
 
 @option_groups
@@ -99,6 +94,7 @@ def work(item: Path, loaded: Loaded[DemoConfig], console: Console, *, overwrite:
     from voge.io.files import atomic_folder
     from voge.rendering.devices import choose_device
     from voge_cli import outputs
+    from voge_cli.demo_page import AZIMUTHS, OUTPUTS, write_page
 
     outputs.check_folder(item, overwrite)
     chosen = choose_device(loaded.value.device, loaded.value.backend)
@@ -110,13 +106,8 @@ def work(item: Path, loaded: Loaded[DemoConfig], console: Console, *, overwrite:
     with atomic_folder(item) as folder:
         model = _convert_teapot(folder, config.resolution or 2, console)
         converted = time.perf_counter()
-        album: dict[str, Any] = {
-            "size": config.size,
-            "azimuth": AZIMUTHS,
-            "outputs": OUTPUTS,
-            "turntable": config.turntable,
-        }
-        album |= {"video": config.video, "light": Light(enabled=True)}
+        album = {name: getattr(config, name) for name in ("size", "turntable", "video")}
+        album |= {"azimuth": AZIMUTHS, "outputs": OUTPUTS, "light": Light(enabled=True)}
         _take_pictures(Path(model["out"]), folder, album, chosen, console)
         rendered = time.perf_counter()
         fitted = _fit_teapot(folder, item, config, chosen, console)
@@ -130,7 +121,7 @@ def work(item: Path, loaded: Loaded[DemoConfig], console: Console, *, overwrite:
             "held_out_iou": fitted["held_out"]["iou"],
             "held_out_psnr": fitted["held_out"]["psnr"],
         }
-        _write_page(folder, config, figures)
+        write_page(folder, config, figures)
         outputs.write_record(folder, "demo", loaded.text())
     return {"out": str(item), "report": str(item / "report.html"), **figures}
 
@@ -192,32 +183,3 @@ def _fit_teapot(folder: Path, out: Path, config: DemoConfig, chosen: Chosen, con
         file = folder / "fit" / name
         file.write_text(file.read_text(encoding="utf-8").replace(str(folder), str(out)), encoding="utf-8")
     return figures
-
-
-def _write_page(folder: Path, config: DemoConfig, figures: Mapping[str, object]) -> None:
-    """Write report.html, which shows all of it."""
-    from voge_cli import report
-
-    angles, video = ",".join(map(str, AZIMUTHS)), f"turntable.{config.video.value}"
-    page = report.page(
-        "VoGE: the Utah teapot",
-        report.text("A mesh converted to Gaussian ellipsoids, and pictures of them. To repeat it in this folder:"),
-        report.commands(
-            [
-                "voge convert teapot.ply --up y -o again.safetensors",
-                f"voge render again.safetensors --light --azim {angles} --outputs {','.join(OUTPUTS)} \\",
-                f"    --size {config.size} --turntable {config.turntable} --video {config.video.value}",
-            ]
-        ),
-        report.figure(folder / video, video),
-        *(report.figure(folder / "rgb" / f"{i:04d}.png", f"azimuth {angle}") for i, angle in enumerate(AZIMUTHS)),
-        report.figure(folder / "sheet.png", "sheet.png, from the top: colors, alpha, depth, normals, turntable"),
-        report.text(
-            "Ellipsoids fitted to 24 small pictures, of which 6 were held out (fit/report.html). To repeat it:"
-        ),
-        report.commands(["voge fit photos/transforms.json --holdout 4 start.count=642 coarse.factor=1 -o fit_again"]),
-        report.figure(folder / "fit" / f"video.{config.video.value}", "the fit, step by step"),
-        *(report.figure(path, "before, target, after") for path in sorted((folder / "fit/images").glob("held*"))[:2]),
-        report.table(figures),
-    )
-    (folder / "report.html").write_text(page, encoding="utf-8")
