@@ -142,8 +142,26 @@ MALFORMED = {
     "colmap-camera": (text_model("7 PINHOLE 8 6 9 9 4 3\n"), "image 4: names camera 2, which cameras.txt does not"),
     "colmap-one-line": (
         text_model(images="4 1 0 0 0 0 0 5 2 a.jpg\n5 1 0 0 0 0 0 5 2 b.jpg\n6 1 0\n"),
+        "images.txt: line 2: must be the points of an image as X Y POINT3D_ID, or empty, got '5 1 0 0 0 0 0 5 2 b.jpg'",
+    ),
+    "colmap-line": (
+        text_model(images="4 1 0 0 0 0 0 5 2 a.jpg\n\n6 1 0\n"),
         "line 3: must be IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, got 3 words",
     ),
+    # Without the second lines: a name of several words makes twelve of them, which are three points but for the words.
+    "colmap-no-points-name": (
+        text_model(images="4 1 0 0 0 0 0 5 2 a.jpg\n5 1 0 0 0 0 0 5 2 b c d.jpg\n"),
+        "images.txt: line 2: must be the points of an image",
+    ),
+    "colmap-no-points-later": (
+        text_model(images="4 1 0 0 0 0 0 5 2 a.jpg\n1 2 -1\n# remark\n5 1 0 0 0 0 0 5 2 b\n6 1 0 0 0 0 0 5 2 c.jpg\n"),
+        "images.txt: line 5: must be the points of an image",
+    ),
+    "colmap-equirectangular": (
+        text_model("1 EQUIRECTANGULAR 8 6 8 6\n"),
+        "line 1: unknown camera model 'EQUIRECTANGULAR'; known",
+    ),
+    "colmap-bin-eucm": (binary_model(binary_cameras([(1, 16, 8, 6, (9,) * 6)])), "unknown camera model 'EUCM'"),
     "colmap-quaternion": (text_model(images="4 0 0 0 0 0 0 5 2 a.jpg\n\n"), "has a quaternion of length 0, not 1"),
     "colmap-translation": (text_model(images="4 1 0 0 0 0 inf 5 2 a.jpg\n\n"), "translation that is not finite"),
     "colmap-not-text": (text_model(cameras=b"\xff\xfe\x00"), "cameras.txt: is not text in UTF-8"),
@@ -175,7 +193,10 @@ MALFORMED = {
         "3: has no picture in rgb or gray to take the image size from; give --image-size WxH",
     ),
     "bop-objects": (bop(BOP_OBJECT, {"3": [gt(1), gt(2)]}), "has 2 objects; choose one of 1, 2 with --object"),
-    "bop-no-image": (bop(BOP_OBJECT, {"4": [gt(1)]}), "scene_gt.json: has no '3'"),
+    "bop-no-image": (
+        bop(BOP_OBJECT, {"4": [gt(1)]}),
+        "scene_gt.json: shows object 1 in none of the images of scene_camera.json",
+    ),
     "bop-pose-text": (bop(BOP_OBJECT, {"3": "none"}), "scene_gt.json: 3: must be a list, got text"),
     # PyTorch3D
     "p3d-no-T": ({"a.json": changed(P3D, "T", ...)}, "has no 'T'"),

@@ -10,7 +10,7 @@ One file a format; docs/cameras.md has their conventions and what each cannot ho
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voge.errors import DataError
@@ -19,6 +19,7 @@ from voge.io.cameras.detection import detect
 from voge.io.cameras.options import CONVENTIONS as CONVENTIONS
 from voge.io.cameras.options import DIRECTIONS as DIRECTIONS
 from voge.io.cameras.options import Options
+from voge.io.cameras.pictures import size_notes
 from voge.io.cameras.views import Batch as Batch
 from voge.io.cameras.views import View as View
 from voge.io.cameras.views import Views as Views
@@ -92,7 +93,8 @@ def load_cameras(
         if not found:
             raise DataError(path, f"is a folder, and {chosen} cameras are a file", "name the file")
         place = found[0]
-    return reader.read(place, options)
+    views = reader.read(place, options)
+    return replace(views, notes=(*views.notes, *size_notes(views)))
 
 
 def save_cameras(path: str | Path, views: Views, format: str) -> None:

@@ -3,11 +3,15 @@
 The world is the scene's, where the file has cam_R_w2c and cam_t_w2c, else an object's: scene_gt.json
 holds the motion from its frame to the camera's. BOP keeps no image size: it comes from the pictures, a
 camera.json, the caller, or the `width` and `height` that we add to every image (other readers pass over them).
+
+A scene of several sensors has files of each: IPD's `scene_camera_cam1.json` and `scene_gt_cam1.json`, pictures in
+`rgb_cam1` and masks in `mask_visib_cam1`; HOT3D's `scene_camera_gray1.json`, pictures in `gray1`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +32,33 @@ SUFFIXES = (".png", ".jpg", ".tif")
 
 def read(path: Path, options: Options) -> Views:
     """Views of a scene's folder, by image number."""
-    folder = path if path.is_dir() else path.parent
-    path = folder / CAMERAS if path.is_dir() or path.name == POSES else path
+    path, notes = _chosen(path)
+    sensor = _sensor(path.name)
     document = Fields(path, read_json(path))
     if not document.content:
         raise DataError(path, "has no images", "there must be at least one view")
     numbers = sorted(document.content, key=lambda key: _number(document, key))
-    scene = all("cam_R_w2c" in document.inner(key) for key in numbers) and options.object_id is None
-    poses = None if scene else _Objects(folder / POSES, options.object_id)
+    truth = path.with_name(f"scene_gt{sensor}.json")
+    placed = [key for key in numbers if "cam_R_w2c" in document.inner(key)]
+    scene = options.object_id is None and (len(placed) == len(numbers) or (bool(placed) and not truth.is_file()))
+    poses = None if scene else _Objects(truth, options.object_id)
+    taken = placed if poses is None else [key for key in numbers if poses.shows(key)]
     views = []
-    for key in numbers:
+    for key in taken:
         place = document.inner(key)
         viewmat, mask = (_pose(place, "w2c"), None) if poses is None else poses.find(key)
-        views.append(_view(place, int(key), viewmat, mask, options))
-    object_id, notes = (None, ()) if poses is None else (poses.object_id, tuple(poses.notes))
-    return Views(tuple(views), units="mm", format="bop", object_id=object_id, notes=notes)
+        views.append(_view(place, sensor, int(key), viewmat, mask, options))
+    object_id = None
+    if len(taken) < len(numbers):
+        reason = "have no cam_R_w2c" if poses is None else f"do not show object {poses.object_id}"
+        notes.append(f"{len(numbers) - len(taken)} of {len(numbers)} images {reason} and are left out")
+    if poses is not None:
+        object_id = poses.object_id
+        if not taken:
+            problem = f"shows object {object_id} in none of the images of {path.name}"
+            raise DataError(truth, problem, "choose another with --object, or the file that belongs to it")
+        notes += poses.notes
+    return Views(tuple(views), units="mm", format="bop", object_id=object_id, notes=tuple(notes))
 
 
 def write(folder: Path, views: Views, *, named: Path) -> None:
@@ -72,14 +88,51 @@ def write(folder: Path, views: Views, *, named: Path) -> None:
         write_poses(folder / POSES, poses)
 
 
-def _view(place: Fields, number: int, viewmat: Tensor, mask: str | None, options: Options) -> View:
+def _chosen(path: Path) -> tuple[Path, list[str]]:
+    """The file of cameras that a file or folder means, and a note where there are others."""
+    if path.is_file():
+        cameras = path.with_name(path.name.replace("scene_gt", "scene_camera", 1))
+        return (cameras if holds(path) else path), []
+    found = _of_sensors(path)
+    if not found or (path / CAMERAS).is_file():
+        return path / CAMERAS, []
+    # Color first, then the order of names; sensors without pictures last.
+    found.sort(key=lambda file: (not _folders(path, _sensor(file.name)), "rgb" not in file.name, file.name))
+    if len(found) == 1:
+        return found[0], []
+    others = ", ".join(file.name for file in found[1:])
+    return found[0], [f"{found[0].name} is read, one of {len(found)} sensors; name the file for another: {others}"]
+
+
+def _of_sensors(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.glob("scene_camera_*.json")) if holds(file)]
+
+
+def _sensor(name: str) -> str:
+    """The end of a file's name that tells its sensor, as `_cam1`; empty without."""
+    return name.removesuffix(".json").removeprefix("scene_camera").removeprefix("scene_gt")
+
+
+def _folders(folder: Path, sensor: str) -> list[Path]:
+    """Where a sensor's pictures lie."""
+    names = [f"{kind}{sensor}" for kind in FOLDERS] + ([sensor[1:]] if sensor else [])
+    return [folder / name for name in names if (folder / name).is_dir()]
+
+
+def _view(place: Fields, sensor: str, number: int, viewmat: Tensor, mask: str | None, options: Options) -> View:
     folder = place.path.parent
     stem = f"{number:06d}"
-    candidates = [folder / inner / f"{stem}{suffix}" for inner in FOLDERS for suffix in SUFFIXES]
+    candidates = [inner / f"{stem}{suffix}" for inner in _folders(folder, sensor) for suffix in SUFFIXES]
     image = next((file for file in candidates if file.is_file()), None)
+    if "cam_K" not in place and "cam_model" in place:
+        kind = place.inner("cam_model").content.get("projection_model_type", "not given")
+        raise place.error(
+            f"has a cam_model ({kind}), which is not supported", "undistort the pictures, or use another sensor"
+        )
     K = place.intrinsics(place.array("cam_K", (9,), (3, 3)).reshape(3, 3), "cam_K")
-    width, height = _size(place, image, options)
-    masks = [] if mask is None else [folder / inner / f"{stem}_{mask}.png" for inner in ("mask_visib", "mask")]
+    width, height = _size(place, sensor, image, options)
+    inners = [f"mask_visib{sensor}", f"mask{sensor}"]
+    masks = [] if mask is None else [folder / inner / f"{stem}_{mask}.png" for inner in inners]
     return View(
         name=stem,
         viewmat=viewmat,
@@ -91,17 +144,20 @@ def _view(place: Fields, number: int, viewmat: Tensor, mask: str | None, options
     )
 
 
-def _size(place: Fields, image: Path | None, options: Options) -> tuple[int, int]:
+def _size(place: Fields, sensor: str, image: Path | None, options: Options) -> tuple[int, int]:
     if "width" in place or "height" in place:
         return place.size("width"), place.size("height")
     size = options.size or (image and image_size(image))
     if size:
         return size
     for folder in list(place.path.parents)[:3]:  # the data set's camera.json lies above its splits
-        if (folder / "camera.json").is_file():
-            shared = Fields(folder / "camera.json", read_json(folder / "camera.json"))
-            return shared.size("width"), shared.size("height")
-    raise place.error("has no picture in rgb or gray to take the image size from", "give --image-size WxH")
+        for file in (folder / f"camera{sensor}.json", folder / "camera.json"):
+            if file.is_file():
+                shared = Fields(file, read_json(file))
+                return shared.size("width"), shared.size("height")
+    raise place.error(
+        f"has no picture in rgb{sensor} or gray{sensor} to take the image size from", "give --image-size WxH"
+    )
 
 
 def _pose(place: Fields, kind: str) -> Tensor:
@@ -126,18 +182,25 @@ class _Objects:
             raise DataError(path, "no such file, and some image has no cam_R_w2c", "BOP's poses are in one of them")
         self.document, self.object_id = Fields(path, read_json(path)), object_id
         self.notes: list[str] = []
-        ids = sorted({self._id(item) for key in self.document.content for item in self.document.items(key)})
+        ids = sorted({self._id(item) for key in self.document.content for item in self._items(key)})
         if object_id is None and len(ids) == 1:
             self.object_id = ids[0]
         if self.object_id not in ids:
             problem = f"has no object {object_id}" if object_id is not None else f"has {len(ids)} objects"
-            raise DataError(path, problem, f"choose one of {', '.join(map(str, ids))} with --object")
+            remedy = f"choose one of {', '.join(map(str, ids))} with --object" if ids else "is it the right file?"
+            raise DataError(path, problem, remedy)
+
+    def _items(self, key: str) -> list[Fields]:
+        """The objects of an image; none of an image without."""
+        return [] if self.document.content.get(key) in (None, []) else self.document.items(key)
+
+    def shows(self, key: str) -> bool:
+        """Whether the object is in an image that has a ground truth."""
+        return any(self._id(item) == self.object_id for item in self._items(key))
 
     def find(self, key: str) -> tuple[Tensor, str]:
         """Object to camera in an image, and the number its mask is called by."""
-        found = [(i, item) for i, item in enumerate(self.document.items(key)) if self._id(item) == self.object_id]
-        if not found:
-            raise self.document.error(f"does not show object {self.object_id}", "choose another with --object", key)
+        found = [(i, item) for i, item in enumerate(self._items(key)) if self._id(item) == self.object_id]
         if len(found) > 1:
             self.notes.append(f"image {key} shows object {self.object_id} {len(found)} times; the first is taken")
         index, item = found[0]
@@ -149,5 +212,8 @@ class _Objects:
 
 
 def holds(path: Path) -> bool:
-    """Whether a folder or file is a scene of BOP."""
-    return path.name in (CAMERAS, POSES) if path.is_file() else (path / CAMERAS).is_file()
+    """Whether a folder or file is a scene of BOP, of one sensor or several."""
+    if path.is_dir():
+        return (path / CAMERAS).is_file() or bool(_of_sensors(path))
+    kind = re.fullmatch(r"scene_(camera|gt)(?!_info|_coco)(_\w+)?\.json", path.name)
+    return kind is not None and path.with_name(path.name.replace("scene_gt", "scene_camera", 1)).is_file()

@@ -5,7 +5,7 @@ World to camera, OpenCV axes, quaternions (w, x, y, z); pixels as here. Points, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,20 +22,27 @@ from voge.io.cameras.options import Options
 from voge.io.cameras.views import View, Views, unique_names
 from voge.scene.cameras import CameraModel, intrinsic_matrix
 
-FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0", "0")  # where a model lies in a data set
+FOLDERS = ("", "sparse", "colmap/sparse", "colmap")  # where a model, or folders of models, lie in a data set
 
 
-def find(path: Path) -> Path | None:
-    """The folder of the model in or around `path`; None if there is none."""
+def find(path: Path) -> list[Path]:
+    """The folders of the models in or around `path`, the one with most images first; empty if there are none."""
     if path.is_file():
-        return path.parent if path.stem in ("cameras", "images") and path.suffix in (".txt", ".bin") else None
-    holds = (path / folder for folder in FOLDERS)
-    return next((f for f in holds if any((f / f"cameras.{kind}").is_file() for kind in ("bin", "txt"))), None)
+        known = path.stem in ("cameras", "images") and path.suffix in (".txt", ".bin")
+        return [path.parent] if known else []
+    if _is_model(path):
+        return [path]
+    for base in (path / folder for folder in FOLDERS):
+        inner = sorted(each for each in base.iterdir() if each.is_dir()) if base.is_dir() else []
+        if found := [folder for folder in (base, *inner) if _is_model(folder)]:
+            return sorted(found, key=_count, reverse=True)
+    return []
 
 
 def read(path: Path, options: Options, *, text: bool = False) -> Views:
-    """Views of a model, by image number; binary where there are both, unless `text`."""
-    folder = find(path)
+    """Views of a model, by image number; binary where there are both, unless `text`; of several models the largest."""
+    folders = find(path)
+    folder = folders[0] if folders else None
     if folder is None:
         raise DataError(path, "has no cameras.bin or cameras.txt", f"give a model's folder, such as {path}/sparse/0")
     binary = (folder / "cameras.bin").is_file() and path.suffix != ".txt" and not text
@@ -49,11 +56,16 @@ def read(path: Path, options: Options, *, text: bool = False) -> Views:
     if not images:
         raise DataError(image_file, "has no images", "there must be at least one view")
     known = {camera.number: camera for camera in cameras}
-    names = unique_names([Path(image.name) for image in images])
+    names = unique_names([Path(image.name.replace("\\", "/")) for image in images])
     views = [
         _view(image, known, name, _Files(camera_file, image_file)) for image, name in zip(images, names, strict=True)
     ]
-    return Views(tuple(views), format="colmap" if binary else "colmap-text")
+    notes = []
+    if folders[1:]:
+        others = ", ".join(f"{each.name} ({_count(each)})" for each in folders[1:])
+        one = f"{folder.relative_to(path)} is read, the model with most images ({len(views)})"
+        notes.append(f"{one}, and not {others}; name a model's folder to choose it")
+    return Views(tuple(views), format="colmap" if binary else "colmap-text", notes=tuple(notes))
 
 
 def write(folder: Path, views: Views, *, binary: bool, named: Path) -> None:
@@ -75,6 +87,22 @@ def write(folder: Path, views: Views, *, binary: bool, named: Path) -> None:
         colmap_binary.write(folder, cameras, images)
     else:
         _write_text(folder, cameras, images)
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / f"cameras.{kind}").is_file() for kind in ("bin", "txt"))
+
+
+def _count(folder: Path) -> int:
+    """How many images a model has, as its file announces; 0 where that cannot be told."""
+    if (folder / "cameras.bin").is_file():
+        file = folder / "images.bin"
+        head = file.read_bytes()[:8] if file.is_file() else b""
+        return int.from_bytes(head, "little") if len(head) == 8 else 0
+    try:
+        return len(_read_images(folder / "images.txt"))
+    except (DataError, OSError):
+        return 0
 
 
 @dataclass(frozen=True)
@@ -133,6 +161,7 @@ def _rotation(image: Image, here: Fields) -> Tensor:
 
 def _pictures(name: str, folder: Path) -> tuple[Path, Path | None]:
     """The picture of an image and its mask, in `images` and `masks` beside or above the model."""
+    name = name.replace("\\", "/")
     bases = [folder, *list(folder.parents)[:3]]
     picture = next((base / "images" / name for base in bases if (base / "images" / name).is_file()), None)
     masks = (base / "masks" / file for base in bases for file in (f"{name}.png", Path(name).with_suffix(".png"), name))
@@ -142,7 +171,7 @@ def _pictures(name: str, folder: Path) -> tuple[Path, Path | None]:
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Numbers and words of the lines that are no remarks, empty ones included."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(path, "is not text in UTF-8", "is it a binary model? call it .bin") from error
     for number, line in enumerate(text.splitlines(), 1):
@@ -178,6 +207,8 @@ def _read_images(path: Path) -> list[Image]:
     lines = list(_lines(path))
     while lines and not lines[-1][1]:
         lines.pop()
+    for number, words in lines[1::2]:
+        _check_points(Fields(path, {}, f"line {number}"), words)
     for number, words in lines[::2]:
         here = Fields(path, {}, f"line {number}")
         if len(words) < 10:
@@ -191,6 +222,14 @@ def _read_images(path: Path) -> list[Image]:
         except ValueError as error:
             raise here.error(f"has a word that is no number ({error})", "an image has two lines") from error
     return images
+
+
+def _check_points(here: Fields, words: Sequence[str]) -> None:
+    """Refuse the second line of an image that is no list of points: it may be the next image's."""
+    numbers = [word.lstrip("-").isdecimal() for word in (*words[2:3], *words[-1:])]
+    if len(words) % 3 or not all(numbers):
+        problem = f"must be the points of an image as X Y POINT3D_ID, or empty, got '{' '.join(words)[:60]}'"
+        raise here.error(problem, "an image has two lines, the second may be empty: write it")
 
 
 def _write_text(folder: Path, cameras: list[Camera], images: list[Image]) -> None:

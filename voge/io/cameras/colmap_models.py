@@ -69,9 +69,20 @@ MODELS = {
     "FULL_OPENCV": Model(6, 2, CameraModel.opencv, 8),
     "SIMPLE_RADIAL_FISHEYE": Model(8, 1, CameraModel.fisheye, 1, 3),
     "RADIAL_FISHEYE": Model(9, 1, CameraModel.fisheye, 2, 2),
+    "SIMPLE_FISHEYE": Model(14, 1, CameraModel.fisheye, 0, 4),
+    "FISHEYE": Model(15, 2, CameraModel.fisheye, 0, 4),
 }
 NAMES = {model.number: name for name, model in MODELS.items()}
-UNREAD = {7: "FOV", 10: "THIN_PRISM_FISHEYE", 11: "RAD_TAN_THIN_PRISM_FISHEYE"}
+# Numbers as pycolmap 4.2.1 lists them.
+UNREAD = {
+    7: "FOV",
+    10: "THIN_PRISM_FISHEYE",
+    11: "RAD_TAN_THIN_PRISM_FISHEYE",
+    12: "SIMPLE_DIVISION",
+    13: "DIVISION",
+    16: "EUCM",
+    17: "EQUIRECTANGULAR",
+}
 
 
 def model_of(view: View, path: Path) -> tuple[str, tuple[float, ...]]:

@@ -22,7 +22,7 @@ def detect(path: Path) -> tuple[Path, str]:
         return _detect_folder(path)
     if bop.holds(path):
         return path, "bop"
-    if colmap.find(path) is not None:
+    if colmap.find(path):
         return path, "colmap"
     if path.suffix.lower() == ".npz":
         keys = set(read_arrays(path))
@@ -44,7 +44,7 @@ def _detect_folder(path: Path) -> tuple[Path, str]:
         return path, "bop"
     if (path / "transforms.json").is_file():
         return path / "transforms.json", "transforms"
-    if colmap.find(path) is not None:
+    if colmap.find(path):
         return path, "colmap"
     others = sorted(file.name for file in path.glob("transforms*.json"))
     remedy = f"name one of {', '.join(others)}" if others else "name the file itself"

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ class Fields:
 
     def file(self, key: str) -> Path | None:
         """A path, relative to the document's folder; None without."""
-        return None if key not in self else self.path.parent / self.text(key)
+        return None if key not in self else located(self.path.parent, self.text(key))
 
     def number(self, key: str, default: float | None = None, *, positive: bool = False) -> float:
         """A finite number."""
@@ -184,16 +184,17 @@ class Fields:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
+    """The content of a JSON file, in UTF-8 or UTF-16, with or without a byte order mark."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(path, f"cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DataError(path, "is no JSON (not text in UTF-8)", "is it the right file?") from error
     except json.JSONDecodeError as error:
         problem = "is empty" if error.doc.strip() == "" else f"is no JSON (line {error.lineno}: {error.msg})"
-        raise DataError(path, problem, "is it complete?") from error
+        cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
+        raise DataError(path, problem, "is it complete?" if cut else "correct that line, or export it again") from error
     except ValueError as error:
         raise DataError(path, "has a number of too many digits", "is it the right file?") from error
     except RecursionError as error:
@@ -210,8 +211,25 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise DataError(path, f"cannot be read as .npz ({reason})", "is it complete?") from error
 
 
+def located(folder: Path, name: str) -> Path:
+    """The file that a document in `folder` names, on whatever system it was written.
+
+    A `\\` of Windows parts folders. An absolute name that is not here is looked for below `folder`, by as many of its
+    last parts as are there. The file may be missing.
+    """
+    plain = folder / name
+    parts = PureWindowsPath(name).parts if "\\" in name or PureWindowsPath(name).drive else PurePosixPath(name).parts
+    absolute = name.startswith(("/", "\\")) or bool(PureWindowsPath(name).drive)
+    if plain.is_file() or ("\\" not in name and not absolute):
+        return plain
+    if not absolute:
+        return folder.joinpath(*parts)
+    tails = (folder.joinpath(*parts[start:]) for start in range(1, len(parts)))
+    return next((tail for tail in tails if tail.is_file()), plain)
+
+
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Width and height of a picture from its header; None where there is none."""
+    """Width and height of a picture as it is stored, from its header; None where there is none."""
     from PIL import Image
 
     try:

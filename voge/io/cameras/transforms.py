@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +24,9 @@ from voge.scene.cameras import CameraModel, intrinsic_matrix
 FLIP = torch.diag(torch.tensor([1.0, -1, -1, 1], dtype=torch.float64))  # OpenGL to OpenCV axes and back
 PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "FULL_OPENCV")
 COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4")
+# Lenses of instant-ngp that no camera here has: keys, or beginnings of keys, and what they are called.
+OTHER_LENSES = {"ftheta_": "an f-theta lens", "latlong": "a latitude-longitude picture",
+                "equirectangular": "an equirectangular picture", "orthographic": "parallel rays"}  # fmt: skip
 SUFFIXES = (".png", ".jpg", ".jpeg", ".JPG", ".webp")  # NeRF's synthetic sets leave them out
 
 
@@ -34,7 +39,8 @@ def read(path: Path, options: Options) -> Views:
     files = [_file(frame, "file_path") for frame in frames]
     names = unique_names([None if file is None else Path(os.path.relpath(file, path.parent)) for file in files])
     views = [_view(frame, name, file, options) for frame, name, file in zip(frames, names, files, strict=True)]
-    return Views(tuple(views), units=document.text("units", "unknown"), format="transforms")
+    notes = _notes(frames)
+    return Views(tuple(views), units=document.text("units", "unknown"), format="transforms", notes=notes)
 
 
 def write(path: Path, views: Views, *, named: Path) -> None:
@@ -47,6 +53,7 @@ def write(path: Path, views: Views, *, named: Path) -> None:
 
 
 def _view(frame: Fields, name: str, image: Path | None, options: Options) -> View:
+    _check_lens(frame)
     width, height = _size(frame, image, options)
     matrix = frame.rigid(frame.array("transform_matrix", (4, 4), (3, 4)), "transform_matrix")
     model, distortion = _lens(frame)
@@ -72,7 +79,45 @@ def _size(frame: Fields, image: Path | None, options: Options) -> tuple[int, int
     return size
 
 
+def _check_lens(frame: Fields) -> None:
+    """Refuse the lenses that only other programs know, by name."""
+    for key, value in frame.content.items():
+        name = next((OTHER_LENSES[start] for start in OTHER_LENSES if str(key).startswith(start)), None)
+        if name is not None and value:
+            raise frame.error(f"has {name} ({key}), which is not supported", "undistort the pictures to a pinhole's")
+
+
+def _check_size(frame: Fields, width: int, height: int) -> None:
+    """Refuse intrinsics of another size, where the size is the picture's and not the file's."""
+    if "w" in frame or "h" in frame:
+        return
+    remedy = f"scale fl_x, fl_y, cx and cy to {width}x{height}, or the pictures to theirs, and add w and h"
+    for key, side in (("cx", width), ("cy", height)):
+        if key in frame and not side / 4 <= frame.number(key) <= side * 3 / 4:
+            problem = f"{key} = {frame.number(key):g} lies far from the middle of the picture's {width}x{height} pixels"
+            raise frame.error(f"{problem}: intrinsics of another size?", remedy)
+    if "fl_x" in frame and "camera_angle_x" in frame:
+        meant = 2 * frame.number("fl_x", positive=True) * math.tan(min(frame.number("camera_angle_x"), 3.1) / 2)
+        if abs(meant - width) > 0.02 * width + 1:
+            problem = f"fl_x and camera_angle_x are of {meant:.0f} pixels across, and the picture is {width}x{height}"
+            raise frame.error(problem, remedy)
+
+
+def _notes(frames: Sequence[Fields]) -> tuple[str, ...]:
+    """What the frames say and the views do not hold."""
+    notes = []
+    rolling = sum(np.any(np.asarray(frame.content.get("rolling_shutter", 0)) != 0) for frame in frames)
+    if rolling:
+        notes.append(f"{rolling} of {len(frames)} frames have a rolling_shutter, which is passed over")
+    both = sum("camera_model" in f and f.flag("is_fisheye", False) != (f.text("camera_model") == "OPENCV_FISHEYE")
+               for f in frames if "is_fisheye" in f)  # fmt: skip
+    if both:
+        notes.append(f"{both} of {len(frames)} frames have an is_fisheye that contradicts camera_model, which is taken")
+    return tuple(notes)
+
+
 def _intrinsics(frame: Fields, width: int, height: int) -> Tensor:
+    _check_size(frame, width, height)
     if "fl_x" in frame:
         fx = frame.number("fl_x", positive=True)
         fy = frame.number("fl_y", fx, positive=True)
