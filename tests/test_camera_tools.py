@@ -1,4 +1,4 @@
-"""Forms of camera files that real tools write: COLMAP's several models, BOP's sensors, transforms.json of other programs.
+"""Camera files as real tools write them: several COLMAP models, BOP sensors, transforms.json of other programs.
 
 Every value was worked out by hand: cameras stand at EYES, look at the origin and have y up.
 """
