@@ -19,6 +19,7 @@ import voge
 from voge.errors import DataError
 from voge.io.cameras import FORMATS, View, Views, load_cameras, save_cameras
 from voge.io.cameras.pose import pascal3d
+from voge.io.settings import CAMERA_FORMATS
 
 # Largest difference of R, t (in units of 1), K and distortion; measured 4e-16, 4e-16 and 0 (docs/cameras.md).
 ROUND_TRIP = 1e-14
@@ -92,6 +93,10 @@ def difference(given, found, scale=1.0):
 
 
 @pytest.mark.parametrize("lens", LENSES)
+def test_settings_name_every_format():
+    assert tuple(FORMATS) == CAMERA_FORMATS
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_gives_back_what_it_can_hold_and_refuses_the_rest(tmp_path, name, lens):
     given = make_views(lens, 1 if name == "pose" else 3)

@@ -26,7 +26,7 @@ KEY = "voge"  # of the metadata of a dataclass field
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What is known of a setting besides its name, type and default."""
+    """Facts of a setting besides its name, type and default."""
 
     help: str  # what it is, without its default; starts with a small letter unless a name does
     unit: str = ""  # such as "steps" or "degrees"
@@ -69,7 +69,7 @@ class Option:
         return ""
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value, or every number of a list, keeps the rule."""
+        """True where a value, or every number of a list, keeps the rule."""
         numbers = value if isinstance(value, (list, tuple)) else [value]
         bounded = any(bound is not None for bound in (self.at_least, self.above, self.at_most, self.below))
         if bounded and not all(self._within(number) for number in numbers):

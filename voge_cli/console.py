@@ -1,4 +1,4 @@
-"""What the user sees: the result on stdout, everything else on stderr, plain lines off a terminal."""
+"""Words to the user: the result on stdout, everything else on stderr, plain lines off a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLAIN_SECONDS = 2.0  # plain progress prints no more often, and nothing at all f
 
 @dataclass(frozen=True, kw_only=True)
 class Console:
-    """Where a command's words go."""
+    """Destination of a command's words."""
 
     json: bool = False  # the result is one JSON document
     verbosity: int = 0  # below 0 only errors, above 0 details
@@ -46,12 +46,12 @@ class Console:
         return result
 
     def note(self, text: str) -> None:
-        """What a user wants to know once."""
+        """Show what a user wants to know once."""
         if self.verbosity >= 0:
             print(text, file=sys.stderr)
 
     def detail(self, text: str) -> None:
-        """What a user asked for with -v."""
+        """Show what a user asked for with -v."""
         if self.verbosity > 0:
             print(text, file=sys.stderr)
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a command's exit code says."""
+    """Meaning of a command's exit code."""
 
     done = 0
     unexpected = 1

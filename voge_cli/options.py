@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from typer import Option as TyperOption
@@ -32,14 +31,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Given(Generic[T]):
-    """What the user wrote of a command's settings."""
+    """The values that the user wrote of a command's settings."""
 
     values: Mapping[str, Any]  # by dotted key; None where the user wrote nothing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Configuring:
-    """What every command with settings has."""
+    """Options of every command with settings."""
 
     overwrite: Annotated[bool, TyperOption("--overwrite", help="Replace what is there.")] = False
     config: Annotated[
@@ -52,7 +51,7 @@ class Configuring:
 
 @dataclass(frozen=True, kw_only=True)
 class Device(Settings):
-    """Where a command computes; the configuration of every command that renders derives from it."""
+    """Place where a command computes; the configuration of every command that renders derives from it."""
 
     device: str = option("auto", "device that renders", flag="--device", metavar="auto|cpu|cuda[:i]")
 
@@ -66,56 +65,9 @@ class Deterministic(Settings):
     )
 
 
-# ---- Of commands not yet made from their settings: deleted with the last of them.
-
-
-@dataclass(frozen=True, kw_only=True)
-class Writing(Configuring):
-    """What every command that writes something has."""
-
-    out: Annotated[Path | None, TyperOption("--out", "-o", metavar="PATH", help="Where to write.")] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compute:
-    """Where rendering happens, and how it tells."""
-
-    device: Annotated[str | None, TyperOption("--device", metavar="auto|cpu|cuda[:i]", help="Default: auto.")] = None
-    backend: Annotated[
-        Literal["auto", "cuda", "cpp", "torch"] | None,
-        TyperOption("--backend", help="Code that renders. Default: auto."),
-    ] = None
-    progress: Annotated[
-        Literal["auto", "rich", "plain", "none"], TyperOption("--progress", help="How to show progress on stderr.")
-    ] = "auto"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Randomness:
-    """Of every command that draws random numbers."""
-
-    seed: Annotated[int | None, TyperOption("--seed", metavar="N", help="Of all random numbers. Default: 0.")] = None
-    deterministic: Annotated[
-        bool | None, TyperOption("--deterministic", help="Equal runs give equal bits: only operations that promise it.")
-    ] = None
-
-
-def numbers(option: str, text: str | None) -> list[float] | None:
-    """The numbers of a list such as 0,90,180."""
-    if text is None:
-        return None
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
-        raise UsageError(f"{option} takes numbers with commas between, such as 0,90,180; got '{text}'") from None
-
-
-# ----
-
-
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How progress is told; with the settings of a device, of every command that renders."""
+    """Option that says how progress is told; with the settings of a device, of every command that renders."""
 
     progress: Annotated[
         Literal["auto", "rich", "plain", "none"], TyperOption("--progress", help="How to show progress on stderr.")
@@ -124,7 +76,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """How a command reports; every command has these."""
+    """Options that say how a command reports; every command has these."""
 
     json: Annotated[bool, TyperOption("--json", help="Print the result as one JSON document.")] = False
     quiet: Annotated[bool, TyperOption("--quiet", "-q", help="Print the result and errors only.")] = False

@@ -1,4 +1,4 @@
-"""What may be written where: checked before any work, so that a refusal costs nothing."""
+"""Checks of what may be written where: made before any work, so that a refusal costs nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_video(video: Video) -> None:
 
 
 def is_record(path: Path, command: str = "") -> bool:
-    """Whether a file is how voge, or one of its commands, made its folder."""
+    """True for a file that says how voge, or one of its commands, made its folder."""
     sign = f"{_SIGN}{command} " if command else _SIGN
     return path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(sign)
 

@@ -1,4 +1,4 @@
-"""How far a long piece of work is: rate, time left and losses, as a bar on a terminal and as plain lines elsewhere."""
+"""Progress of a long piece of work: rate, time left and losses, as a bar on a terminal and as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 4  # numbers
 
 @contextmanager
 def progress(console: Console, total: int, label: str, done: int = 0) -> Iterator[Advance]:
-    """What to call after each step; numbers are kept until others are given.
+    """Give what to call after each step; numbers are kept until others are given.
 
     Args:
         console: decides the style.

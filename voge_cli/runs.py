@@ -34,7 +34,7 @@ _HEADER = "voge_run"  # key of the checkpoint's metadata
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run needs to go on."""
+    """State that a run needs to go on."""
 
     state: dict[str, Tensor]  # as `Optimizer.state` has it, and what the command added
     facts: dict[str, Any]  # plain values: command, version, steps done, seconds spent

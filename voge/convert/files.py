@@ -168,7 +168,7 @@ def summary(ellipsoids: Ellipsoids) -> dict[str, Any]:
 
 
 def _asked(path: Path, make: Callable[[], T]) -> T:
-    """What the user asked of a file, or why it cannot be."""
+    """Make what the user asked of a file; a ValueError becomes a SettingsError that names the file."""
     try:
         return make()
     except ValueError as error:
@@ -176,7 +176,7 @@ def _asked(path: Path, make: Callable[[], T]) -> T:
 
 
 def _vertices(geometry: Mesh | Points, method: str, count: int) -> int:
-    """How many vertices give about `count` ellipsoids."""
+    """Number of vertices that give about `count` ellipsoids."""
     if method != "triangle" or not isinstance(geometry, Mesh):
         return count
     return max(round(count * len(geometry.vertices) / len(geometry.faces)), 4)

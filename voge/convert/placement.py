@@ -63,7 +63,7 @@ def to_unit(geometry: Mesh | Points) -> tuple[Mesh | Points, list[list[float]]]:
 
 
 def crop(thing: T, box: Sequence[float]) -> T:
-    """What lies in the box (xmin, ymin, zmin, xmax, ymax, zmax): points, ellipsoids by mean, faces by center.
+    """Keep what lies in the box (xmin, ymin, zmin, xmax, ymax, zmax): points, ellipsoids by mean, faces by center.
 
     Raises:
         ValueError: nothing does.

@@ -24,7 +24,7 @@ Color = Sequence[float]
 
 
 class Shape(str, Enum):
-    """What a primitive looks like."""
+    """Surface of a primitive."""
 
     cuboid = "cuboid"
     sphere = "sphere"

@@ -1,4 +1,4 @@
-"""How meshes and points become ellipsoids."""
+"""Settings of the conversion of meshes and points to ellipsoids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from voge.scene.settings import Up
 
 
 class MeshMethod(str, Enum):
-    """How a mesh becomes ellipsoids."""
+    """Converter of meshes."""
 
     hat = "hat"  # one a vertex: the moments of its hat function
     triangle = "triangle"  # one a triangle: its second moments
@@ -19,14 +19,14 @@ class MeshMethod(str, Enum):
 
 
 class PointMethod(str, Enum):
-    """How points become ellipsoids."""
+    """Converter of points."""
 
     points = "points"  # flat, in the plane of the neighbors
     isotropic = "isotropic"  # the paper's converter, from the distances to the neighbors
 
 
 class Method(str, Enum):
-    """How a file becomes ellipsoids: `auto` is hat for meshes and points for points."""
+    """Converter of a file: `auto` is hat for meshes and points for points."""
 
     auto = "auto"
     hat = "hat"
@@ -90,7 +90,7 @@ class Conversion(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertSettings(Conversion):
-    """How a file becomes ellipsoids, and where they stand afterwards."""
+    """Conversion of a file, and the place of the ellipsoids afterwards."""
 
     units: Units | None = option(None, "the file's unit: recorded, nothing is scaled", flag="--units", default_text="")
     up: Up | None = option(

@@ -37,7 +37,7 @@ class Inspected:
 
     @cached_property
     def proportions(self) -> Proportions | None:
-        """How large the model is in every view."""
+        """Size of the model in every view, or None without a model."""
         return None if self.model is None else proportions(self.model, self.views)
 
     def warnings(self) -> list[str]:

@@ -95,7 +95,7 @@ def _check(
 def _columns(
     ellipsoids: Ellipsoids, camera: Cameras, outputs: Collection[str], light: Light, color_space: ColorSpace
 ) -> dict[str, Tensor]:
-    """What is rendered of each ellipsoid (N, channels), by output."""
+    """Values rendered of each ellipsoid (N, channels), by output."""
     columns = {}
     if "rgb" in outputs:
         columns["rgb"] = _colors(ellipsoids, camera, light, color_space)

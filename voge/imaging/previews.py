@@ -46,7 +46,7 @@ def id_colors(numbers: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeaturePalette:
-    """How features of any number of channels become colors: along three axes, the same in every view."""
+    """Map of features with any number of channels to colors: along three axes, the same in every view."""
 
     axes: Tensor  # (C, 3)
     low: Tensor  # (3,) what becomes black

@@ -1,4 +1,4 @@
-"""Whether cameras and ellipsoids belong together: sizes, distances, units, which side the object is on."""
+"""Checks that cameras and ellipsoids belong together: sizes, distances, units, the side that the object is on."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def proportions(ellipsoids: Ellipsoids, views: Cameras | Iterable[Cameras | View
 
 
 def sanity(ellipsoids: Ellipsoids, views: Cameras | Iterable[Cameras | View], *, units: str | None = None) -> list[str]:
-    """What looks wrong, a line each, empty where nothing does.
+    """List what looks wrong, a line each; empty where nothing does.
 
     Args:
         ellipsoids: one object, or a scene as one.

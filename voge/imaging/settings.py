@@ -1,4 +1,4 @@
-"""What is made of a view, and how it looks."""
+"""Settings of pictures, albums and inspections of cameras."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from voge.scene.settings import Up
 
 
 class Output(str, Enum):
-    """What is made of a view."""
+    """A picture that can be made of a view."""
 
     rgb = "rgb"
     alpha = "alpha"
@@ -42,7 +42,7 @@ class ColorSpace(str, Enum):
 
 
 class DepthKind(str, Enum):
-    """What depth measures."""
+    """A measure of depth."""
 
     ray = "ray"  # distance along the ray, from the camera's center (orthographic: from its plane)
     z = "z"  # along the optical axis, as depth cameras and z-buffers have it
@@ -101,21 +101,21 @@ def is_background(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class DepthSettings(Settings, where="depth."):
-    """What depth is."""
+    """Settings of depth."""
 
     kind: DepthKind = option(DepthKind.ray, "ray: distance along the ray; z: along the optical axis")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NormalSettings(Settings, where="normal."):
-    """What normals are."""
+    """Settings of normals."""
 
     frame: Frame = option(Frame.world, "axes of normals: world, or camera (x right, y down, z forward)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSettings(Settings, where="features."):
-    """How features are written."""
+    """Settings of files of features."""
 
     files: list[FeatureFile] = option(list(FeatureFile), "files of features, beside a preview in colors")
 
@@ -135,7 +135,7 @@ class ViewFile(CameraFile):
 
 @dataclass(frozen=True, kw_only=True)
 class AlbumSettings(Settings):
-    """Which pictures are taken of a scene, and how: all views of a camera file, or each azimuth at each elevation."""
+    """Settings of an album of a scene: all views of a camera file, or each azimuth at each elevation."""
 
     size: str | None = option(
         None,
@@ -214,7 +214,7 @@ class AlbumSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class InspectionSettings(Settings):
-    """How a file of cameras is read, what the cameras look at, and how both are drawn."""
+    """Settings of an inspection: how the cameras are read, what they look at, how both are drawn."""
 
     format: str | None = option(
         None,

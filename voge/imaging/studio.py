@@ -62,12 +62,12 @@ class Studio:
 
     @cached_property
     def target(self) -> tuple[float, float, float]:
-        """What cameras look at that are placed by angles: the middle of the scene."""
+        """Middle of the scene: the point that cameras placed by angles look at."""
         return bounding_box(self.scene.ellipsoids).center
 
     @cached_property
     def distance(self) -> float:
-        """Of these cameras from the target: as given, or one that shows all of the scene."""
+        """Distance of these cameras from the target: as given, or one that shows all of the scene."""
         wanted, (width, height) = self.settings, self._size
         return wanted.distance or max(
             camera_distance(
@@ -94,7 +94,15 @@ class Studio:
         return (images.opaque(self.take(shot, ["rgb"])["rgb"]) for shot in self.turntable())
 
     def take(self, shot: Shot, outputs: Sequence[str]) -> dict[str, Tensor]:
-        """Pictures of a view, on the CPU."""
+        """Take pictures of a view.
+
+        Args:
+            shot: the view.
+            outputs: names of `voge.imaging.settings.Output`.
+
+        Returns:
+            By output, on the CPU: see `voge.imaging.pictures.take_pictures` for shapes and values.
+        """
         wanted, ellipsoids = self.settings, self.scene.ellipsoids
         camera = shot.camera.to(ellipsoids.dtype).to(ellipsoids.device)
         with torch.no_grad():

@@ -40,7 +40,7 @@ def only_cameras(folder: str | Path) -> bool:
 
 
 def _losses(given: Views, found: Views) -> tuple[str, ...]:
-    """What writing and reading did not give back, beside the cameras themselves."""
+    """List what writing and reading did not give back, beside the cameras themselves."""
 
     def paths(views: Views, key: str) -> list[str | None]:
         files = [getattr(view, key) for view in views]

@@ -35,7 +35,7 @@ _METADATA = "voge"  # safetensors: a key of the header; npz: an array of one str
 
 
 def holds_ellipsoids(path: str | Path) -> bool:
-    """Whether a file is meant to hold ellipsoids: by its suffix, and for `.npz` and `.ply` by what is in it."""
+    """True for a file that is meant to hold ellipsoids: by its suffix, and for `.npz` and `.ply` by what is in it."""
     path = Path(path)
     if path.suffix.lower() == ".ply":
         return splat_ply.is_splats(path)

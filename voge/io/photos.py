@@ -36,7 +36,7 @@ _DEEP = {0: ("gray16le", 1), 2: ("rgb48le", 3), 4: ("ya16le", 2), 6: ("rgba64le"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
-    """What a file shows, on the CPU."""
+    """Content of a photo, on the CPU."""
 
     image: Tensor  # (H, W, C): colors (C = 3) as uint8 or float32 in [0, 1], sRGB; or features, float32
     alpha: Tensor | None  # (H, W) float32; None where all is opaque
@@ -68,7 +68,7 @@ def read_photo(path: str | Path) -> Photo:
 
 
 def read_mask(path: str | Path) -> Tensor:
-    """How much each pixel counts (H, W), float32 in [0, 1]: a picture's alpha if it has one, else its brightness.
+    """Read the weight of each pixel (H, W), float32 in [0, 1]: a picture's alpha if it has one, else its brightness.
 
     Raises:
         DataError: the file is missing or unreadable.

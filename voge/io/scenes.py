@@ -59,7 +59,7 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneFile:
-    """What a scene file says."""
+    """Content of a scene file."""
 
     objects: tuple[SceneObject, ...]
     cameras: Path | None = None  # a file

@@ -1,4 +1,4 @@
-"""What the user says of files that the files leave open, and the formats that are written."""
+"""Settings of files: what a file may leave open, and the formats that are written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_SIDE = 16384  # pixels of a picture that is made
 
 
 class Units(str, Enum):
-    """What one unit of length is."""
+    """A unit of length."""
 
     mm = "mm"
     cm = "cm"
@@ -28,7 +28,7 @@ class Convention(str, Enum):
 
 
 class Direction(str, Enum):
-    """What a camera's matrix maps."""
+    """Direction of the map of a camera's matrix."""
 
     world_to_camera = "world_to_camera"
     camera_to_world = "camera_to_world"

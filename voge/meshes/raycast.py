@@ -118,7 +118,7 @@ class _Caster:
         mesh_construction.TriangleMesh(self.scene, scaled, mesh.faces.astype(np.int32))
 
     def __call__(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Of rays (R, 3) that hit: row (P,), face (P,), barycentric coordinates (P, 3), distance (P,)."""
+        """Rows (P,) of rays (R, 3) that hit, their faces (P,), barycentric coordinates (P, 3) and distances (P,)."""
         place = (origins.numpy() - self.middle) / self.size
         # Rays from afar start just before the ball around the mesh, where float32 still resolves them.
         ahead = np.maximum(-(place * directions.numpy()).sum(1, keepdims=True) - 1, 0)

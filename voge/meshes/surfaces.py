@@ -117,7 +117,7 @@ def nearest(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def patches(points: Tensor, distance: Tensor, index: Tensor) -> Surface:
-    """What each point stands for: as much surface as a point has there, in the plane of its neighbors.
+    """Surface that each point stands for: as much surface as a point has there, in the plane of its neighbors.
 
     Args:
         points: (N, 3).

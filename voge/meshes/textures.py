@@ -33,7 +33,7 @@ _ROWS = 2**18  # places looked up together: bounds memory
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Texture:
-    """What colors the F faces of a mesh: pictures by texture coordinates, plain colors elsewhere."""
+    """Colors of the F faces of a mesh: pictures by texture coordinates, plain colors elsewhere."""
 
     uv: Array  # (F, 3, 2) float64 texture coordinates of the corners, v upwards
     image: Array  # (F,) int64 row of `images`; -1 for none

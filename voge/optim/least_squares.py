@@ -24,7 +24,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, kw_only=True)
 class LeastSquares:
-    """When to stop and how far to trust a step.
+    """Settings of a search: when to stop and how far to trust a step.
 
     Raises:
         ValueError: a value outside its range; names the setting, the rule and the value.

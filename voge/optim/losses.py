@@ -1,4 +1,4 @@
-"""What pictures should agree in: each a mean over pixels, () and differentiable in all tensors, usable alone.
+"""Losses between pictures: each a mean over pixels, () and differentiable in all tensors, usable alone.
 
 Colors are (..., C), silhouettes (...) shares of light in [0, 1]: views, or any choice of pixels.
 """

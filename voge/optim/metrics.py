@@ -1,4 +1,4 @@
-"""How good a result is: pictures against pictures, masks against masks, shapes against shapes.
+"""Measures of a result: pictures against pictures, masks against masks, shapes against shapes.
 
 All take tensors on any device and return tensors () there, without a mean over views: call them a view at a time.
 """
@@ -60,7 +60,7 @@ def iou(mask: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class ShapeError:
-    """How far points and a surface are apart, in world units."""
+    """Distances of points and a surface, in world units."""
 
     accuracy: float  # mean distance from the points to the surface
     completeness: float  # mean distance from the surface to the points

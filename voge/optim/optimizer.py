@@ -31,7 +31,7 @@ CHECKED_ON_GPU = 10  # steps between looks at the device for values that are not
 
 @dataclass(frozen=True, eq=False)
 class Variable:
-    """What is optimized, and how fast."""
+    """A tensor that is optimized, and its rate."""
 
     value: Tensor  # any shape, floating point
     rate: Rate
@@ -39,7 +39,7 @@ class Variable:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What a step tells."""
+    """Report of a step."""
 
     number: int  # steps done, from 1
     terms: Mapping[str, Tensor]  # () each, unweighted, detached, on the device: reading one waits for it
@@ -57,7 +57,7 @@ Loss = Callable[[int], Mapping[str, Tensor]]
 
 @dataclass(eq=False)
 class _Memory:
-    """What Adam keeps of a variable."""
+    """State that Adam keeps of a variable."""
 
     exp_avg: Tensor  # of its gradients
     exp_avg_sq: Tensor  # of their squares

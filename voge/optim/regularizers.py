@@ -1,4 +1,4 @@
-"""What a set of ellipsoids, or a mesh, should look like whatever the pictures say.
+"""Terms that say what a set of ellipsoids, or a mesh, should look like whatever the pictures say.
 
 Every term is a mean (), 0 at best, without unit, so that a weight means the same for an object of any size, and
 differentiable in everything it takes. Terms on neighbors take a graph from `nearest_neighbors`, made anew every

@@ -10,7 +10,7 @@ from voge.option import Settings, option
 
 
 class ColorLoss(str, Enum):
-    """How colors are compared."""
+    """Comparison of colors."""
 
     squared = "squared"
     absolute = "absolute"
@@ -18,7 +18,7 @@ class ColorLoss(str, Enum):
 
 
 class SilhouetteLoss(str, Enum):
-    """How silhouettes are compared."""
+    """Comparison of silhouettes."""
 
     squared = "squared"
     cross_entropy = "cross_entropy"
@@ -26,7 +26,7 @@ class SilhouetteLoss(str, Enum):
 
 
 class Course(str, Enum):
-    """How a rate changes from its first to its last value."""
+    """Course of a rate from its first to its last value."""
 
     exponential = "exponential"
     cosine = "cosine"

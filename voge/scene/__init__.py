@@ -1,4 +1,4 @@
-"""What is rendered, and from where: ellipsoids, cameras, objects, captures."""
+"""The types of what is rendered, and from where: ellipsoids, cameras, objects, captures."""
 
 import lazy_loader
 

@@ -20,7 +20,7 @@ from voge.scene import lenses
 
 
 class CameraModel(str, Enum):
-    """How a camera maps its frame to the image."""
+    """Map of a camera's frame to the image."""
 
     pinhole = "pinhole"  # pixel = K (x/z, y/z, 1)
     orthographic = "orthographic"  # pixel = K (x, y, 1)

@@ -53,7 +53,7 @@ class Ellipsoids:
 
     @property
     def device(self) -> torch.device:
-        """Where all tensors live."""
+        """Device of all tensors."""
         return self.means.device
 
     @property

@@ -1,4 +1,4 @@
-"""Where a set of ellipsoids is: its extent, and the camera distance that shows all of it."""
+"""Extent of a set of ellipsoids, and the camera distance that shows all of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Box:
 
 
 def bounding_box(ellipsoids: Ellipsoids) -> Box:
-    """Where the set is."""
+    """Box around a set."""
     means = ellipsoids.means.detach().double()
     return Box(tuple(means.amin(0).tolist()), tuple(means.amax(0).tolist()))
 
@@ -76,6 +76,6 @@ def camera_distance(
 
 
 def rounding(ellipsoids: Ellipsoids) -> float:
-    """How far float32 moves the means at most, in median widths of the ellipsoids: below 0.1 nobody sees it."""
+    """Largest move of the means by float32, in median widths of the ellipsoids: below 0.1 nobody sees it."""
     step = float(ellipsoids.means.abs().max()) * 2.0**-24
     return step / float(ellipsoids.scales.amax(1).median())

@@ -129,7 +129,7 @@ def _jacobian(x: Tensor, y: Tensor, coefficients: Tensor) -> tuple[Tensor, Tenso
 
 
 def _before_the_fold(plane: Pair, coefficients: Tensor) -> Tensor:
-    """Whether the lens keeps orientation all the way from the axis: beyond a fold lie ghosts of other pixels."""
+    """True where the lens keeps orientation all the way from the axis: beyond a fold lie ghosts of other pixels."""
     kept = torch.ones_like(plane[0], dtype=torch.bool)
     for part in range(1, 5):
         a, b, c, d = _jacobian(plane[0] * (part / 4), plane[1] * (part / 4), coefficients)

@@ -1,4 +1,4 @@
-"""What the user says of a world."""
+"""Settings of a world."""
 
 from __future__ import annotations
 
