@@ -7,7 +7,6 @@ A run is visible while it lasts: `config.yaml` from the start, a line of `metric
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from voge.errors import DataError
@@ -140,6 +138,22 @@ class RunFolder:
             temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def resumed(command: str, folder: str, given: Mapping[str, object]) -> str:
+    """The configuration of a run to go on with, to give to --config.
+
+    Args:
+        command: whose run it is.
+        folder: of the run.
+        given: what else the user gave that --resume refuses, by its name.
+
+    Raises:
+        UsageError: something else is given, or there is no run of this command.
+    """
+    if wrong := [name for name, value in given.items() if value]:
+        raise UsageError(f"--resume goes on with what its folder says; leave {' and '.join(wrong)} out")
+    return str(RunFolder.reopen(Path(folder), command).record)
+
+
 def drive(
     steps: Iterator[Step],
     optimizer: Optimizer,
@@ -222,13 +236,3 @@ def leave(number: int, step: int, run: RunFolder, console: Console) -> None:
     if number == signal.SIGTERM:
         raise SystemExit(ExitCode.terminated)
     raise KeyboardInterrupt
-
-
-def make_deterministic(device: torch.device) -> None:
-    """Hold this process to operations on `device` whose results do not depend on how threads are scheduled.
-
-    The compiled CPU renderer's never do; the CUDA one sums gradients in integers where torch is asked for this.
-    """
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses cuBLAS without
-    torch.use_deterministic_algorithms(True)

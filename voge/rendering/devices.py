@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import torch
@@ -49,3 +50,13 @@ def _device(name: str, backend: Backend) -> torch.device:
         if index and int(index) >= torch.cuda.device_count():
             raise BackendError(f"device {name}: there are {torch.cuda.device_count()} CUDA devices, from cuda:0")
     return torch.device(name)
+
+
+def make_deterministic(device: torch.device) -> None:
+    """Hold this process to operations on `device` whose results do not depend on how threads are scheduled.
+
+    The compiled CPU renderer's never do; the CUDA one sums gradients in integers where torch is asked for this.
+    """
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses cuBLAS without
+    torch.use_deterministic_algorithms(True)

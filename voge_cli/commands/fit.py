@@ -69,8 +69,7 @@ def fit(
     """
     from voge.fitting.inputs import NOTHING, sort_input
     from voge_cli import config as configs
-    from voge_cli.outputs import RECORD
-    from voge_cli.runs import RunFolder
+    from voge_cli.runs import resumed
 
     inputs, overrides = configs.split_arguments(arguments or [])
     source = one_input("fit", "one input", inputs)
@@ -79,10 +78,8 @@ def fit(
         overrides = ["mesh=null", *overrides]
     file = configuring.config
     if resume is not None:
-        refused = {"an input": inputs, "--out": options["out"], "--config": file, "--overwrite": configuring.overwrite}
-        if wrong := [name for name, value in refused.items() if value]:
-            raise UsageError(f"--resume goes on with what its folder says; leave {' and '.join(wrong)} out")
-        file = str(RunFolder.reopen(Path(resume), "fit").path / RECORD)
+        given_too = {"an input": inputs, "--out": options["out"], "--config": file}
+        file = resumed("fit", resume, {**given_too, "--overwrite": configuring.overwrite})
         options["out"] = resume
     loaded = configs.load("fit", FitConfig, file=file, options=options, overrides=overrides)
 
@@ -104,10 +101,9 @@ def work(
     from voge.fitting.files import FittedFiles, begin
     from voge.fitting.inputs import load_inputs
     from voge.io.images import write_video
-    from voge.rendering.devices import choose_device
+    from voge.rendering.devices import choose_device, make_deterministic
     from voge_cli import outputs
     from voge_cli.fit_run import FPS, fit_run, open_run, write_page
-    from voge_cli.runs import make_deterministic
 
     config = loaded.value
     path = Path(config.out or f"runs/{Path(item).resolve().stem}_fit")

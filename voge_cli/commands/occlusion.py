@@ -59,17 +59,15 @@ def occlusion(
     metrics, pictures, a video, and a checkpoint to --resume from. --config cuboids is the case of the paper.
     """
     from voge_cli import config as configs
-    from voge_cli.outputs import RECORD
-    from voge_cli.runs import RunFolder
+    from voge_cli.runs import resumed
 
     inputs, overrides = configs.split_arguments(arguments or [])
     options: dict[str, Any] = {**given.values, "settings.aggregation": aggregation}
     options |= {"scene": inputs[0] if inputs else None, "images": inputs[1:] or None}
     file = configuring.config
     if resume is not None:
-        if inputs or options["out"] or configuring.config or configuring.overwrite:
-            raise UsageError("--resume goes on with what its folder says; leave inputs, --out, --config out")
-        file = str(RunFolder.reopen(Path(resume), "occlusion").path / RECORD)
+        given_too = {"inputs": inputs, "--out": options["out"], "--config": file}
+        file = resumed("occlusion", resume, {**given_too, "--overwrite": configuring.overwrite})
         options["out"] = resume
     loaded = configs.load("occlusion", OcclusionConfig, file=file, options=options, overrides=overrides)
 
@@ -88,10 +86,10 @@ def work(
     """Solve one scene in its run folder and write what was found; returns the figures."""
     from voge.io.images import write_png, write_video
     from voge.occlusion import SolvedScene, conclude, load_problem, pictures
-    from voge.rendering.devices import choose_device
+    from voge.rendering.devices import choose_device, make_deterministic
     from voge_cli import outputs
     from voge_cli.occlusion_run import solve_run, write_page
-    from voge_cli.runs import RunFolder, make_deterministic
+    from voge_cli.runs import RunFolder
 
     config = loaded.value
     path = Path(config.out or f"runs/{Path(item).stem}_occlusion")

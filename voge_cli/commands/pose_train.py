@@ -91,8 +91,8 @@ def work(
     from voge.pose.data.datasets import open_data
     from voge.pose.network.processes import joined_processes
     from voge.pose.network.training import Trainer, prepare
-    from voge.rendering.devices import choose_device
-    from voge_cli.runs import RunFolder, drive, make_deterministic
+    from voge.rendering.devices import choose_device, make_deterministic
+    from voge_cli.runs import RunFolder, drive
 
     with joined_processes(config.device) as (device, rank):
         console = console if rank == 0 else Console(verbosity=-1)
