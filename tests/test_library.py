@@ -90,7 +90,7 @@ def test_texture(tmp_path):
     run("texture", tmp_path / "front.png", *given, "-o", tmp_path / "command")
 
     textured = voge.texture.from_photos([tmp_path / "front.png"], [tmp_path / "pose.json"])
-    album = voge.texture.Album(textured, voge.texture.AlbumSettings(turntable=2, video="gif"))
+    album = voge.texture.TextureAlbum(textured, voge.texture.TextureAlbumSettings(turntable=2, video="gif"))
     assert album.write(tmp_path / "python")["psnr"] > 20
     voge.save_ellipsoids(tmp_path / "python" / "ellipsoids.safetensors", textured.ellipsoids)
     (tmp_path / "python" / "baked").mkdir()

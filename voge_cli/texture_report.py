@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from voge.texture.album import STRONGER, Album
+from voge.texture.album import STRONGER, TextureAlbum
 from voge_cli import report
 
 CAPTIONS = {
@@ -18,13 +18,13 @@ CAPTIONS = {
 }
 
 
-def write_page(folder: Path, album: Album, figures: Mapping[str, Any]) -> None:
+def write_page(folder: Path, album: TextureAlbum, figures: Mapping[str, Any]) -> None:
     """Write report.html beside the pictures of an album that was written to the same folder."""
     images = folder / "images"
     shown = [
-        report.figure(images / kind / f"{shot.name}.png", caption)
-        for shot in album.shots
-        for kind, caption in {"photo": shot.path.name, **CAPTIONS}.items()
+        report.figure(images / kind / f"{image.name}.png", caption)
+        for image in album.posed
+        for kind, caption in {"photo": image.path.name, **CAPTIONS}.items()
     ]
     novel = [
         report.figure(images / kind / f"{label}.png", caption)
@@ -32,7 +32,7 @@ def write_page(folder: Path, album: Album, figures: Mapping[str, Any]) -> None:
         for kind, caption in (("novel", label), ("novel_confidence", f"{label}: what was seen"))
     ]
     page = report.page(
-        f"Texture of {album.shots[0].path.name}",
+        f"Texture of {album.posed[0].path.name}",
         report.text(
             "Colors of Gaussian ellipsoids from photos with known cameras. Confidence is yellow where the "
             "photos show an ellipsoid and dark blue where its color comes from others."

@@ -1,4 +1,4 @@
-"""What `voge bench` renders: the product of scenes, numbers, sizes and channels that settings ask for."""
+"""Cases of `voge bench`: the product of scenes, numbers, sizes and channels that settings ask for."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _cases_of(text: str, settings: BenchSettings) -> Iterator[Case]:
 
 
 def grow(wanted: Sequence[Case]) -> bool:
-    """Whether two cases differ in their number of ellipsoids or in their size alone, as a plot of growth needs."""
+    """True where two cases differ in their number of ellipsoids or in their size alone, as a plot of growth needs."""
     pairs = ((a, b) for a in wanted for b in wanted if a.file == b.file and a.channels == b.channels)
     return any((a.number != b.number) != (a.size != b.size) for a, b in pairs if a.width == b.width)
 

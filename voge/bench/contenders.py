@@ -1,4 +1,4 @@
-"""Who is measured: this package's backends, and renderers of others on the same scene.
+"""Contenders: this package's backends, and renderers of others on the same scene.
 
 What every contender differentiates: means, scales, quats, density (peers: opacity) and features.
 """
@@ -41,15 +41,15 @@ class Contender(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it renders."""
+        """The device that it renders on."""
 
     @property
     def peer(self) -> Peer | None:
-        """What the user called it, where it is to be compared with."""
+        """The user's name of it, where it is to be compared with."""
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a reader of the results must know, as JSON."""
+        """Facts that a reader of the results must know, as JSON."""
 
     def prepare(self, scene: Scene) -> Work:
         """Move a scene to the device, outside of what is timed."""
@@ -102,7 +102,7 @@ class Gsplat:
 
     @property
     def name(self) -> str:
-        """Which of its two ways."""
+        """The one of its two ways that is measured."""
         return "gsplat 3DGUT" if self.peer is Peer.gsplat_ut else "gsplat 3DGS"
 
     @property
@@ -142,7 +142,7 @@ class Gsplat:
 
 
 def missing_gsplat() -> str | None:
-    """Why gsplat cannot be imported and what to do, or None."""
+    """The reason why gsplat cannot be imported, with the remedy, or None."""
     if importlib.util.find_spec("gsplat") is None:
         return "gsplat is not installed; pip install 'voge[peers]'"
     return None
@@ -156,7 +156,7 @@ def peer_of(peer: Peer, base: Own) -> Contender:
 
 
 def failure(error: Exception, contender: Contender) -> str | None:
-    """Why a contender has no figures, in one line; None where the error is a defect of ours and must be seen."""
+    """The reason why a contender has no figures, in one line; None for a defect of ours, which must be seen."""
     text = " ".join(str(error).split()) or type(error).__name__
     memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in text
     if memory:

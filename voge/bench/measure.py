@@ -30,7 +30,7 @@ Row = dict[str, Any]  # one contender on one scene, as JSON; docs/bench.md lists
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure."""
+    """Limits of measuring."""
 
     repeat: int = 10  # calls of each pass that count, at most
     seconds: float = 10.0  # for one contender on one scene, after which it is not called again
@@ -79,7 +79,7 @@ class _Trial:
         self.work.draw().backward(self.gradient)
 
     def wait(self) -> None:
-        """Until the device has done everything."""
+        """Wait until the device has done everything."""
         if self.contender.device.type == "cuda":
             torch.cuda.synchronize(self.contender.device)
 
@@ -115,7 +115,7 @@ def measure(scene: Scene, contenders: Sequence[Contender], effort: Effort) -> li
 
 
 def _gradient(scene: Scene, device: torch.device) -> Tensor:
-    """Of a loss to the picture: the same random numbers for everyone."""
+    """The gradient of a loss to the picture: the same random numbers for everyone."""
     c, features = scene.cameras, scene.ellipsoids.features
     assert features is not None
     random = torch.Generator().manual_seed(1)

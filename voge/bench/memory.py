@@ -1,4 +1,4 @@
-"""How much memory rendering on the CPU takes: the growth of the resident set, in a process of its own.
+"""Memory that rendering on the CPU takes: the growth of the resident set, in a process of its own.
 
 A process that has rendered before reuses what it took then, so only a fresh one tells.
 """

@@ -38,17 +38,17 @@ class Series:
 
 
 def missing() -> str | None:
-    """Why nothing can be drawn and what to do, or None."""
+    """The reason why nothing can be drawn, with the remedy, or None."""
     return None if importlib.util.find_spec("matplotlib") else "matplotlib is not installed; pip install 'voge[plot]'"
 
 
 def grows(rows: Sequence[Row]) -> list[str]:
-    """Which of QUANTITIES take two values or more while all else is the same."""
+    """Those of QUANTITIES that take two values or more while all else is the same."""
     return [quantity for quantity in QUANTITIES if any(len(set(x)) > 1 for x in _groups(rows, quantity).values())]
 
 
 def clock(rows: Sequence[Row]) -> str:
-    """What can be compared over all rows: time of kernels on GPUs, wall time otherwise."""
+    """The time that can be compared over all rows: that of kernels on GPUs, wall time otherwise."""
     return "kernel_ms" if all(row["device"].startswith("cuda") for row in rows) else "wall_ms"
 
 
@@ -138,13 +138,13 @@ def _groups(rows: Sequence[Row], quantity: str) -> dict[tuple[Any, ...], list[in
 
 
 def _fixed(row: Row, quantity: str) -> tuple[Any, ...]:
-    """What is the same along a line."""
+    """All that is the same along a line."""
     other = (row["width"], row["height"], row["views"]) if quantity == "ellipsoids" else (row["ellipsoids"],)
     return (row["scene"], row["channels"], *other)
 
 
 def _words(row: Row, quantity: str) -> str:
-    """The same in words."""
+    """All that is the same along a line, in words."""
     size = f"{row['width']}x{row['height']}" + (f", {row['views']} views" if row["views"] > 1 else "")
     held = size if quantity == "ellipsoids" else f"{row['ellipsoids']:,} ellipsoids"
     return f"{row['scene']}, {held}" + (f", {row['channels']} channels" if row["channels"] != 3 else "")

@@ -1,4 +1,4 @@
-"""What is rendered: the surface of a cube as a lattice of ellipsoids of any number, or a model of the user."""
+"""Scenes to render: the surface of a cube as a lattice of ellipsoids of any number, or a model of the user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AZIMUTH, ELEVATION = 30.0, 20.0  # degrees, of the first view; further ones are 
 
 
 class Stand(NamedTuple):
-    """Where a camera stands and what lens it has."""
+    """The place and the lens of a camera."""
 
     distance: float  # world units, from the origin
     focal: float  # over the smaller side of the picture
@@ -36,7 +36,7 @@ class Scene:
 
     @property
     def pixels(self) -> int:
-        """Of all views."""
+        """Number of pixels of all views."""
         return len(self.cameras) * self.cameras.width * self.cameras.height
 
 

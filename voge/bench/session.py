@@ -1,4 +1,4 @@
-"""All that `voge bench` measures, in one call, and its results as a file.
+"""All that `voge bench` measures in one call, and its results as a file.
 
 results = voge.bench.run(BenchSettings(scenes=["cube:13@128"], peers=["none"]))
 results.rows  # docs/bench.md lists the fields
@@ -35,7 +35,7 @@ Track = Callable[[Iterable[Case], int, str], Iterable[Case]]  # scenes, how many
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What was measured."""
+    """Figures of renderers on scenes, and the machine that they were measured on."""
 
     machine: dict[str, Any]  # what figures depend on besides the code
     rows: list[Row]  # one for each renderer on each scene
@@ -60,7 +60,7 @@ class Results:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is rendered, and who renders it."""
+    """Scenes, and the renderers that will be measured on them."""
 
     settings: BenchSettings
     cases: list[Case]
@@ -133,7 +133,7 @@ def backends(settings: BenchSettings, device: str) -> list[str]:
 
 
 def peers(settings: BenchSettings, device: torch.device) -> list[Peer]:
-    """Who is compared with on a device; a missing peer that `auto` means gets a row with the reason.
+    """Find the peers to compare with on a device; a missing peer that `auto` means gets a row with the reason.
 
     Raises:
         BackendError: a peer that was named is not there.
@@ -178,7 +178,7 @@ def _load(file: str | Path) -> Results:
 
 
 def _machine(own: Sequence[Own]) -> dict[str, Any]:
-    """What figures depend on besides the code."""
+    """Facts that figures depend on besides the code."""
     gpus = {str(c.device): torch.cuda.get_device_name(c.device) for c in own if c.device.type == "cuda"}
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

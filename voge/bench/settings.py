@@ -1,4 +1,4 @@
-"""What is measured, and beside whom."""
+"""Settings of measuring, and the renderers to compare with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLOTS = (".png", ".svg", ".pdf")  # suffixes of pictures of results
 
 
 class Peer(str, Enum):
-    """What to compare with."""
+    """A renderer to compare with."""
 
     torch = "torch"  # the definition of this package in plain torch, the same aggregation
     gsplat = "gsplat"  # 3D Gaussian splatting: rasterized in the picture's plane

@@ -13,7 +13,7 @@ from voge.rendering.settings import Backend
 
 
 class Chosen(NamedTuple):
-    """Where and with which code is rendered."""
+    """The device and the code that render."""
 
     device: torch.device
     backend: Backend  # never auto

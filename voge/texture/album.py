@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voge.imaging.album import Track, untracked
 from voge.imaging.color import linear_to_srgb, srgb_to_linear
 from voge.imaging.pictures import take_pictures
 from voge.imaging.previews import FeaturePalette, show_share
@@ -24,17 +25,16 @@ from voge.scene.extent import bounding_box
 from voge.scene.viewpoints import around, resized, turned, upright_axis
 from voge.texture.extraction import shrunk, silhouette_weight
 from voge.texture.pipeline import Textured
-from voge.texture.settings import AlbumSettings, parse_novel
-from voge.texture.shots import Shot
+from voge.texture.posed_images import PosedImage
+from voge.texture.settings import TextureAlbumSettings, parse_novel
 
 Frame = NDArray[np.uint8]
-Track = Callable[[Iterable[Frame], int, str], Iterable[Frame]]  # frames, how many, and their name
 
 CONTOUR = (1.0, 0.1, 0.6)  # of the silhouette: a color that few objects have
 STRONGER = 2  # times that differences are shown brighter
 
 
-class Album:
+class TextureAlbum:
     """Pictures of textured ellipsoids.
 
     Args:
@@ -42,9 +42,9 @@ class Album:
         settings: which pictures.
     """
 
-    def __init__(self, textured: Textured, settings: AlbumSettings | None = None) -> None:
-        self.textured, self.settings = textured, settings or AlbumSettings()
-        self.ellipsoids, self.shots = textured.ellipsoids, textured.shots.shots
+    def __init__(self, textured: Textured, settings: TextureAlbumSettings | None = None) -> None:
+        self.textured, self.settings = textured, settings or TextureAlbumSettings()
+        self.ellipsoids, self.posed = textured.ellipsoids, textured.posed.images
         self.trust = replace(
             self.ellipsoids, features=show_share(textured.extracted.confidence).to(self.ellipsoids.means)
         )
@@ -54,7 +54,7 @@ class Album:
         """The name of the turntable's file; None without one."""
         return f"turntable.{self.settings.video.value}" if self.settings.turntable else None
 
-    def write(self, folder: str | Path, track: Track | None = None) -> dict[str, Any]:
+    def write(self, folder: str | Path, track: Track = untracked) -> dict[str, Any]:
         """Write images/KIND/VIEW.png and the turntable.
 
         Args:
@@ -69,40 +69,38 @@ class Album:
             SettingsError: an mp4 without ffmpeg (see `voge.io.images.check_video`).
         """
         folder = Path(folder)
-        views = [self._write_input(folder / "images", each) for each in self.shots]
+        views = [self._write_input(folder / "images", each) for each in self.posed]
         for label in self.settings.novel:
-            camera = self._moved(self._small(self.shots[0].camera), *parse_novel(label))
+            camera = self._moved(self._small(self.posed[0].camera), *parse_novel(label))
             self._write(folder / "images" / "novel" / f"{label}.png", self._picture(camera)[0])
             self._write(folder / "images" / "novel_confidence" / f"{label}.png", self._confidence(camera))
         if self.video is not None:
-            frames: Iterable[Frame] = self.frames()
-            if track is not None:
-                frames = track(frames, self.settings.turntable, "turntable")
+            frames = track(self.frames(), self.settings.turntable, "turntable")
             images.write_video(folder / self.video, iter(frames), fps=self.settings.fps)
-        kind = "psnr" if self.textured.shots.colors else "relative_error"
+        kind = "psnr" if self.textured.posed.colors else "relative_error"
         return {kind: views[0][kind], "views": views}
 
     def frames(self) -> Iterator[Frame]:
         """The frames (H, W, 3) of the turntable, once around from the first photo's camera."""
-        camera = self._small(self.shots[0].camera, self.settings.turntable_size)
+        camera = self._small(self.posed[0].camera, self.settings.turntable_size)
         for azimuth in around(self.settings.turntable):
             yield images.to_bytes(self._picture(self._moved(camera, azimuth, 0))[0].cpu())
 
     # ---- The photos --------------------------------------------------------------------------
 
-    def _write_input(self, folder: Path, shot: Shot) -> dict[str, Any]:
+    def _write_input(self, folder: Path, image: PosedImage) -> dict[str, Any]:
         """Photo, overlay, re-render, difference and confidence of an image; returns how far the re-render is off."""
-        picture, alpha, straight = self._picture(shot.camera)
-        photo = shot.photo.image
+        picture, alpha, straight = self._picture(image.camera)
+        photo = image.photo.image
         target = (photo.float() / 255 if photo.dtype == torch.uint8 else photo).to(straight)
         margin = self.textured.settings.solving.margin
-        share = silhouette_weight(alpha, margin) if shot.photo.alpha is None else shot.photo.alpha.to(alpha)
-        share = share if shot.mask is None else share * shot.mask.to(alpha)
+        share = silhouette_weight(alpha, margin) if image.photo.alpha is None else image.photo.alpha.to(alpha)
+        share = share if image.mask is None else share * image.mask.to(alpha)
         counts = (share > 0.5) & (alpha > 0.5)
         off = (straight - target)[counts]
         shown = self._shown(target)
-        if shot.photo.alpha is not None:
-            shown = shown * shot.photo.alpha.to(shown)[..., None] + (1 - shot.photo.alpha.to(shown)[..., None])
+        if image.photo.alpha is not None:
+            shown = shown * image.photo.alpha.to(shown)[..., None] + (1 - image.photo.alpha.to(shown)[..., None])
         error = (self._shown(straight) - self._shown(target)).abs() * counts[..., None] * STRONGER
         rim = self._rim(alpha, max(alpha.shape) / self.settings.size)
         named = {
@@ -110,13 +108,13 @@ class Album:
             "overlay": torch.where(rim[..., None], shown.new_tensor(CONTOUR), shown),
             "render": picture,
             "difference": error,
-            "confidence": self._confidence(self._small(shot.camera)),
+            "confidence": self._confidence(self._small(image.camera)),
         }
         for kind, each in named.items():
-            self._write(folder / kind / f"{shot.name}.png", each, shrink=kind != "render")
-        found: dict[str, Any] = {"name": shot.name, "pixels": int(counts.sum())}
+            self._write(folder / kind / f"{image.name}.png", each, shrink=kind != "render")
+        found: dict[str, Any] = {"name": image.name, "pixels": int(counts.sum())}
         square = float(off.double().square().mean()) if len(off) else math.nan
-        if shot.photo.colors:
+        if image.photo.colors:
             found["psnr"] = round(-10 * math.log10(square), 2) if square > 0 else None
         else:
             size = float(target[counts].double().square().mean()) if len(off) else math.nan
@@ -159,10 +157,10 @@ class Album:
 
     @cached_property
     def palette(self) -> FeaturePalette | None:
-        """How features become colors; None where they are."""
+        """The map of features to colors; None where features are colors."""
         features = self.ellipsoids.features
         assert features is not None
-        return None if self.textured.shots.colors else FeaturePalette.of(features)
+        return None if self.textured.posed.colors else FeaturePalette.of(features)
 
     def _shown(self, attributes: Tensor) -> Tensor:
         """Attributes (H, W, C) as colors (H, W, 3)."""

@@ -31,7 +31,7 @@ _LEAST = 1e-3  # weight, over that of a face that is well seen, of one that is n
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Baked:
-    """What was made."""
+    """The files of a baked mesh."""
 
     files: tuple[Path, ...]
     textured: bool  # a texture, or else colors at the vertices

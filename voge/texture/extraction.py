@@ -38,7 +38,7 @@ _CHANNELS = 16  # solved at once: residual pictures are held for these only
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extracted:
-    """What pictures say of N ellipsoids."""
+    """Attributes of N ellipsoids, and how well pictures show each."""
 
     features: Tensor  # (N, C); those of unseen ellipsoids follow their neighbors
     pixels: Tensor  # (N,) pixels' worth of light that come from each, over all pictures
@@ -138,7 +138,7 @@ def filled(
 
 
 def silhouette_weight(alpha: Tensor, margin: int) -> Tensor:
-    """How much pixels (H, W) of an opaque picture count: the square of the least alpha within `margin` pixels.
+    """Weight of pixels (H, W) of an opaque picture: the square of the least alpha within `margin` pixels.
 
     The rim shows background too, and the rim of the model is not quite that of the object.
     """

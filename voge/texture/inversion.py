@@ -58,7 +58,7 @@ class System:
 
     @classmethod
     def of(cls, means: Tensor, matrix: Sparse, seen: Tensor, weights: tuple[float, float], neighbors: int) -> System:
-        """For ellipsoids with means (N, 3), of which some are seen (N,).
+        """Make the system of ellipsoids with means (N, 3), of which some are seen (N,).
 
         Args:
             means, matrix, seen: see above.

@@ -2,7 +2,7 @@
 
 textured = voge.texture.from_photos(["front.png"], ["pose.json"])
 voge.save_ellipsoids("car.safetensors", textured.ellipsoids)
-voge.texture.Album(textured).write("images")
+voge.texture.TextureAlbum(textured).write("images")
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from voge.scene.extent import bounding_box
 from voge.scene.viewpoints import resized
 from voge.texture.bake import Baked, bake
 from voge.texture.extraction import Extracted, extract, filled
+from voge.texture.posed_images import Files, PosedImage, PosedImages, load_posed_images
 from voge.texture.settings import MOST, BakeSettings, Fill, TextureSettings, parse_plane
-from voge.texture.shots import Files, Shot, Shots, load_shots
 from voge.texture.symmetry import Plane, plane_of
 
 _CHECKED = 160  # pixels along the longer side, to see whether a camera sees the object at all
@@ -44,17 +44,17 @@ class Textured:
 
     ellipsoids: Ellipsoids  # features (N, C); extra["confidence"] (N,), 0 to 1, and extra["pixels"] (N,)
     extracted: Extracted
-    shots: Shots
+    posed: PosedImages
     settings: TextureSettings
     plane: Plane | None = None  # of symmetry, where unseen ellipsoids got the color of their mirror image
     notes: tuple[str, ...] = ()  # what the user should know of the work, a line each
 
     def figures(self) -> dict[str, Any]:
-        """What there is to tell, as plain numbers and texts."""
+        """Counts, solver, fill and plane of symmetry as plain numbers and texts."""
         features, plane = self.extracted.features, self.plane
         facts: dict[str, Any] = {
             "ellipsoids": len(self.ellipsoids),
-            "images": len(self.shots.shots),
+            "images": len(self.posed.images),
             "channels": features.shape[1],
             "solver": self.settings.solving.solver.value,
             "iterations": self.extracted.iterations,
@@ -74,7 +74,7 @@ class Textured:
             DataError: the mesh cannot be read.
         """
         settings = settings or BakeSettings()
-        mesh = mesh_to_bake(self.shots.model, settings)
+        mesh = mesh_to_bake(self.posed.model, settings)
         formats = tuple(file.value for file in settings.files)
         made = bake(mesh, self.ellipsoids, folder, size=settings.size, formats=formats, settings=self.settings.settings)
         return replace(made, notes=tuple(f"{mesh}: {note}" for note in made.notes))
@@ -107,34 +107,36 @@ def from_photos(
     """
     settings = settings or TextureSettings()
     margin = settings.solving.margin
-    shots = load_shots(images, poses, model, masks=masks, occluders=occluders, cameras=settings.cameras, margin=margin)
-    return texture_shots(shots, settings, device=device)
+    posed = load_posed_images(
+        images, poses, model, masks=masks, occluders=occluders, cameras=settings.cameras, margin=margin
+    )
+    return texture_images(posed, settings, device=device)
 
 
-def texture_shots(
-    shots: Shots, settings: TextureSettings | None = None, *, device: torch.device | str = "cpu"
+def texture_images(
+    posed: PosedImages, settings: TextureSettings | None = None, *, device: torch.device | str = "cpu"
 ) -> Textured:
     """Give the model of photos that were loaded its attributes. See `from_photos`."""
     settings = settings or TextureSettings()
-    loaded = load_model(shots.model, settings.convert)
+    loaded = load_model(posed.model, settings.convert)
     bare = loaded.ellipsoids.to(torch.device(device))
-    seen = [check_seen(each, bare, settings.settings) for each in shots.shots]
+    seen = [check_seen(each, bare, settings.settings) for each in posed.images]
     notes = [*loaded.notes, *(note for _, told in seen for note in told)]
-    refined = _refined(bare, shots.model, max(covered for covered, _ in seen), settings)
+    refined = _refined(bare, posed.model, max(covered for covered, _ in seen), settings)
     if refined is not bare:
         notes.append(
-            f"{shots.model}: refined from {len(bare)} to {len(refined)} ellipsoids for the detail of the image "
+            f"{posed.model}: refined from {len(bare)} to {len(refined)} ellipsoids for the detail of the image "
             "(refine=null: not)"
         )
-    extracted = _extract(refined, shots, settings)
+    extracted = _extract(refined, posed, settings)
     if extracted.residual > 10 * settings.solving.tolerance:
         notes.append(
             f"warning: the solver stopped after {extracted.iterations} iterations at a residual of "
             f"{extracted.residual:.2g}; raise solving.iterations or solving.damping"
         )
     plane = _plane(refined, settings) if settings.fill is Fill.symmetry else None
-    ellipsoids = _with_attributes(refined, extracted, plane, shots, settings)
-    made = Textured(ellipsoids, extracted, shots, settings, plane)
+    ellipsoids = _with_attributes(refined, extracted, plane, posed, settings)
+    made = Textured(ellipsoids, extracted, posed, settings, plane)
     if plane is not None:
         told = made.figures()["plane"]
         notes.append(f"plane of symmetry {told}, mirror images are off by {plane.error:.2%} of the extent")
@@ -155,7 +157,9 @@ def mesh_to_bake(model: Path, settings: BakeSettings) -> Path:
 # ---- Checks ----------------------------------------------------------------------------------
 
 
-def check_seen(shot: Shot, ellipsoids: Ellipsoids, settings: RenderSettings | None = None) -> tuple[float, list[str]]:
+def check_seen(
+    image: PosedImage, ellipsoids: Ellipsoids, settings: RenderSettings | None = None
+) -> tuple[float, list[str]]:
     """Refuse a pose that does not see the object, and masks that leave nothing of it.
 
     Returns:
@@ -164,31 +168,31 @@ def check_seen(shot: Shot, ellipsoids: Ellipsoids, settings: RenderSettings | No
     Raises:
         DataError: names the pose or the image.
     """
-    warnings = sanity(ellipsoids, shot.camera)
-    scale = min(1.0, _CHECKED / max(shot.photo.size))
-    size = max(round(shot.camera.width * scale), 1), max(round(shot.camera.height * scale), 1)
+    warnings = sanity(ellipsoids, image.camera)
+    scale = min(1.0, _CHECKED / max(image.photo.size))
+    size = max(round(image.camera.width * scale), 1), max(round(image.camera.height * scale), 1)
     shape = replace(ellipsoids, features=None, extra={})
-    small = resized(shot.camera, *size).to(shape.dtype).to(shape.device)
+    small = resized(image.camera, *size).to(shape.dtype).to(shape.device)
     alpha = render(shape, small, settings).alpha[0].cpu()
     if alpha.max() < _ANYTHING:
         middle = ", ".join(f"{x:.4g}" for x in bounding_box(ellipsoids).center)
         reason = warnings[0] if warnings else f"nothing of it, around ({middle}), is in the picture"
-        raise DataError(shot.pose, f"does not see the object: {reason}", "check pose, units and model")
-    notes = [f"warning: {shot.path}: {line}" for line in [*warnings, *_odd_masks(shot, alpha)]]
-    return float(alpha.mean()) * shot.camera.width * shot.camera.height, notes
+        raise DataError(image.pose, f"does not see the object: {reason}", "check pose, units and model")
+    notes = [f"warning: {image.path}: {line}" for line in [*warnings, *_odd_masks(image, alpha)]]
+    return float(alpha.mean()) * image.camera.width * image.camera.height, notes
 
 
-def _odd_masks(shot: Shot, alpha: Tensor) -> Iterator[str]:
+def _odd_masks(image: PosedImage, alpha: Tensor) -> Iterator[str]:
     """Compare alpha and mask with the silhouette (h, w) of the model, coarsely."""
-    for share in (shot.photo.alpha, shot.mask):
+    for share in (image.photo.alpha, image.mask):
         if share is None:
             continue
         shown = torch.nn.functional.interpolate(share[None, None], tuple(alpha.shape), mode="area")[0, 0]
         if float((shown * alpha).sum()) < 1e-3 * float(alpha.sum()):
             problem = "its mask or alpha leaves nothing of the object where the pose puts it"
-            raise DataError(shot.path, problem, f"check the mask and {shot.pose}")
-    if shot.photo.alpha is not None:
-        ratio = float(shot.photo.alpha.mean() / alpha.mean())
+            raise DataError(image.path, problem, f"check the mask and {image.pose}")
+    if image.photo.alpha is not None:
+        ratio = float(image.photo.alpha.mean() / alpha.mean())
         if not 1 / _APART <= ratio <= _APART:
             yield (
                 f"the object covers {ratio:.2g} times the area that pose and model give it; "
@@ -200,7 +204,7 @@ def _odd_masks(shot: Shot, alpha: Tensor) -> Iterator[str]:
 
 
 def _refined(bare: Ellipsoids, model: Path, covered: float, settings: TextureSettings) -> Ellipsoids:
-    """The same, or a coarse mesh with more ellipsoids, as many as the images have detail for."""
+    """Give a coarse mesh as many ellipsoids as the images have detail for; returns `bare` where it has enough."""
     if settings.refine is None or settings.convert.count is not None or holds_ellipsoids(model):
         return bare
     count = min(round(2 * covered / settings.refine), MOST)  # about half of the surface is seen
@@ -209,20 +213,20 @@ def _refined(bare: Ellipsoids, model: Path, covered: float, settings: TextureSet
     return load_model(model, replace(settings.convert, count=count)).ellipsoids.to(bare.device)
 
 
-def _extract(bare: Ellipsoids, shots: Shots, settings: TextureSettings) -> Extracted:
+def _extract(bare: Ellipsoids, posed: PosedImages, settings: TextureSettings) -> Extracted:
     """Attributes in the space of averaging."""
     try:
         return extract(
             bare,
-            [each.camera.to(bare.dtype).to(bare.device) for each in shots.shots],
-            [_in_space(each.photo.image, settings) for each in shots.shots],
-            [each.photo.alpha for each in shots.shots],
-            [each.mask for each in shots.shots],
+            [each.camera.to(bare.dtype).to(bare.device) for each in posed.images],
+            [_in_space(each.photo.image, settings) for each in posed.images],
+            [each.photo.alpha for each in posed.images],
+            [each.mask for each in posed.images],
             solving=settings.solving,
             settings=settings.settings,
         )
     except ValueError as error:  # shapes were checked
-        raise DataError(shots.shots[0].path, str(error), "check masks and pose") from error
+        raise DataError(posed.images[0].path, str(error), "check masks and pose") from error
 
 
 def _in_space(image: Tensor, settings: TextureSettings) -> Tensor:
@@ -240,10 +244,10 @@ def _plane(bare: Ellipsoids, settings: TextureSettings) -> Plane:
 
 
 def _with_attributes(
-    bare: Ellipsoids, extracted: Extracted, plane: Plane | None, shots: Shots, settings: TextureSettings
+    bare: Ellipsoids, extracted: Extracted, plane: Plane | None, posed: PosedImages, settings: TextureSettings
 ) -> Ellipsoids:
     """The ellipsoids with features (N, C) for all, and how well each is known."""
-    colors, linear = shots.colors, settings.color_space is ColorSpace.linear
+    colors, linear = posed.colors, settings.color_space is ColorSpace.linear
     before = bare
     if linear and bare.features is not None:  # what `none` leaves
         before = replace(bare, features=srgb_to_linear(bare.features))
@@ -252,7 +256,7 @@ def _with_attributes(
     features = filled(before, extracted, settings.fill, plane, gray=float(gray))
     if colors:
         features = (linear_to_srgb(features) if linear else features).clamp(0, 1)
-    names = ", ".join(each.path.name for each in shots.shots)
+    names = ", ".join(each.path.name for each in posed.images)
     told = f"solver {settings.solving.solver.value}, fill {settings.fill.value}, from {names}"
     extra = {name: value for name, value in bare.extra.items() if name != "sh"}  # of the colors before
     extra |= {"confidence": extracted.confidence.to(bare.dtype), "pixels": extracted.pixels.to(bare.dtype)}

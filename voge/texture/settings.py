@@ -1,4 +1,4 @@
-"""How colors are taken from photos, and which pictures show them."""
+"""Settings of taking colors from photos, and of the pictures that show them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _TURN = re.compile(r"(azim|elev)([+-]\d+(?:\.\d+)?)")
 
 
 class Solver(str, Enum):
-    """How attributes are found."""
+    """A way to find attributes."""
 
     average = "average"  # eq. 10: W^T I / W^T 1
     lsq = "lsq"  # those whose picture is nearest to the given ones
 
 
 class Fill(str, Enum):
-    """What unseen ellipsoids get."""
+    """The source of attributes that no picture shows."""
 
     none = "none"  # nothing: they stay as they were
     nearest = "nearest"  # the mean of the nearest ones that are seen
@@ -34,7 +34,7 @@ class Fill(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Solving(Settings):
-    """How attributes are found.
+    """Settings of the solver for attributes.
 
     On the cow and the bunny, smooth and sharp patterns, one view and six (`benchmarks/texture.py`), held-out views
     change by less than 0.4 dB over damping 0.001 to 0.05 and smoothness 0.02 to 0.2, and by 0.1 dB over 4 to 10
@@ -54,7 +54,7 @@ class Solving(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class TextureSettings(Settings):
-    """How photos with cameras become the colors of ellipsoids."""
+    """Settings that turn photos with cameras into the colors of ellipsoids."""
 
     refine: float | None = option(
         8.0,
@@ -83,8 +83,8 @@ class TextureSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlbumSettings(Settings):
-    """Which pictures show textured ellipsoids."""
+class TextureAlbumSettings(Settings):
+    """Settings of the pictures that show textured ellipsoids."""
 
     novel: list[str] = option(
         ["azim+30", "azim-30"],
@@ -118,7 +118,7 @@ class AlbumSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class BakeSettings(Settings):
-    """The mesh with the colors."""
+    """Settings of the mesh that gets the colors."""
 
     enabled: bool = option(False, "also the mesh with its texture (OBJ, GLB), or colors at its vertices", flag="--bake")
     mesh: str | None = option(None, "mesh that gets the colors", default_text="the model")

@@ -17,7 +17,7 @@ _REACH = 6.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sources:
-    """For each of P places the nearest of the ellipsoids that are seen."""
+    """The nearest of the ellipsoids that are seen, for each of P places."""
 
     index: Tensor  # (P, K) int64 rows of the ellipsoids
     weight: Tensor  # (P, K) adding up to 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from voge import option
-from voge.texture.settings import AlbumSettings, BakeSettings, TextureSettings
+from voge.texture.settings import BakeSettings, TextureAlbumSettings, TextureSettings
 from voge_cli.console import Console
 from voge_cli.options import Configuring, Device, Given, Progress, Report, option_groups, perform
 
@@ -22,7 +22,7 @@ ELLIPSOIDS = "ellipsoids.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextureConfig(AlbumSettings, TextureSettings, Device):
+class TextureConfig(TextureAlbumSettings, TextureSettings, Device):
     """voge texture."""
 
     images: list[str] = option.option(
@@ -87,7 +87,7 @@ def work(
     from voge.io.ellipsoids import save_ellipsoids
     from voge.io.files import atomic_folder
     from voge.rendering.devices import choose_device
-    from voge.texture import Album, load_shots, texture_shots
+    from voge.texture import TextureAlbum, load_posed_images, texture_images
     from voge.texture.pipeline import mesh_to_bake
     from voge_cli import outputs
     from voge_cli.texture_report import write_page
@@ -97,7 +97,7 @@ def work(
     chosen = choose_device(config.device, config.settings.backend)
     if config.turntable:
         outputs.check_video(config.video)
-    shots = load_shots(
+    posed = load_posed_images(
         item,
         config.pose,
         config.model,
@@ -106,16 +106,16 @@ def work(
         cameras=config.cameras,
         margin=config.solving.margin,
     )
-    console.told(shots)
-    folder = Path(config.out or f"{shots.shots[0].path.stem}_texture")
+    console.told(posed)
+    folder = Path(config.out or f"{posed.images[0].path.stem}_texture")
     outputs.check_folder(folder, overwrite)
     if config.bake.enabled:
-        mesh_to_bake(shots.model, config.bake)
+        mesh_to_bake(posed.model, config.bake)
     console.note(str(chosen))
-    textured = console.told(texture_shots(shots, config, device=chosen.device))
+    textured = console.told(texture_images(posed, config, device=chosen.device))
     figures = {**textured.figures(), "seconds_extract": round(time.perf_counter() - started, 2)}
     console.detail("solved for {channels} channels of {ellipsoids} ellipsoids from {images} images".format(**figures))
-    album = Album(textured, config)
+    album = TextureAlbum(textured, config)
     with atomic_folder(folder) as staging:
         save_ellipsoids(staging / ELLIPSOIDS, textured.ellipsoids.to("cpu"))
         figures |= album.write(staging, console.track)
@@ -128,4 +128,4 @@ def work(
         write_page(staging, album, figures)
         outputs.write_record(staging, "texture", loaded.text())
         files = sorted(str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file())
-    return {"out": str(folder), "model": str(shots.model), "files": files, **figures}
+    return {"out": str(folder), "model": str(posed.model), "files": files, **figures}

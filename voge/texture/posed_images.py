@@ -25,7 +25,7 @@ Pair = tuple[Path, View, Path]  # an image, the view that it was taken from, and
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
+class PosedImage:
     """An image and the camera that took it."""
 
     name: str  # of the files made of it
@@ -37,20 +37,20 @@ class Shot:
 
 
 @dataclass(frozen=True, eq=False)
-class Shots:
+class PosedImages:
     """Images of one object, with one kind of channels, and the object's model."""
 
-    shots: tuple[Shot, ...]
+    images: tuple[PosedImage, ...]
     model: Path
     notes: tuple[str, ...] = ()  # what the user should know of the files, a line each
 
     @property
     def colors(self) -> bool:
-        """Whether the images are photos, and no feature maps."""
-        return self.shots[0].photo.colors
+        """True for photos, False for feature maps."""
+        return self.images[0].photo.colors
 
 
-def load_shots(
+def load_posed_images(
     images: Files,
     poses: Files,
     model: str | Path | None = None,
@@ -59,7 +59,7 @@ def load_shots(
     occluders: Files = (),
     cameras: CameraFile | None = None,
     margin: int = Solving.margin,
-) -> Shots:
+) -> PosedImages:
     """Read images with their cameras, and find the model's file.
 
     Args:
@@ -85,7 +85,7 @@ def load_shots(
         if given and len(given) != len(pairs):
             raise SettingsError(f"--{name} must name a file for each of the {len(pairs)} images, got {len(given)}")
     names = unique_names([path for path, _, _ in pairs])
-    shots = []
+    posed = []
     for number, ((path, view, pose), name) in enumerate(zip(pairs, names, strict=True)):
         photo = read_photo(path)
         notes += [f"{path}: {note}" for note in photo.notes]
@@ -93,12 +93,12 @@ def load_shots(
         mask = Path(masks[number]) if masks else view.mask
         occluder = Path(occluders[number]) if occluders else None
         share = _share(photo, mask, occluder, margin)
-        shots.append(Shot(name, path, photo, camera.to(torch.float32), pose, share))
-    channels = {each.photo.image.shape[2] for each in shots}
-    if len(channels) > 1 or len({each.photo.colors for each in shots}) > 1:
-        kinds = ", ".join(f"{each.path} has {each.photo.image.shape[2]}" for each in shots[:4])
-        raise DataError(shots[0].path, f"images differ in their channels: {kinds}", "give photos, or maps of one kind")
-    return Shots(tuple(shots), found, tuple(notes))
+        posed.append(PosedImage(name, path, photo, camera.to(torch.float32), pose, share))
+    channels = {each.photo.image.shape[2] for each in posed}
+    if len(channels) > 1 or len({each.photo.colors for each in posed}) > 1:
+        kinds = ", ".join(f"{each.path} has {each.photo.image.shape[2]}" for each in posed[:4])
+        raise DataError(posed[0].path, f"images differ in their channels: {kinds}", "give photos, or maps of one kind")
+    return PosedImages(tuple(posed), found, tuple(notes))
 
 
 def _pairs(
@@ -164,7 +164,7 @@ def _fitting(path: Path, photo: Photo, view: View, pose: Path, notes: list[str])
 
 
 def _share(photo: Photo, mask: Path | None, occluder: Path | None, margin: int) -> Tensor | None:
-    """How much pixels count by mask and occluder; their rims show both sides and are left out."""
+    """The weight (H, W) of pixels by mask and occluder; their rims show both sides and are left out."""
     shares = []
     for path, inside in ((mask, True), (occluder, False)):
         if path is None:
