@@ -92,11 +92,11 @@ def difference(given, found, scale=1.0):
 # ---- Round trips -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lens", LENSES)
 def test_settings_name_every_format():
     assert tuple(FORMATS) == CAMERA_FORMATS
 
 
+@pytest.mark.parametrize("lens", LENSES)
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_gives_back_what_it_can_hold_and_refuses_the_rest(tmp_path, name, lens):
     given = make_views(lens, 1 if name == "pose" else 3)
