@@ -2,6 +2,7 @@ from . import album as album
 from . import color as color
 from . import inspection as inspection
 from . import lighting as lighting
+from . import loading as loading
 from . import overview as overview
 from . import pictures as pictures
 from . import previews as previews
@@ -10,6 +11,7 @@ from . import studio as studio
 from . import writer as writer
 from .album import render_album as render_album
 from .inspection import inspect_cameras as inspect_cameras
+from .loading import load_studio as load_studio
 from .pictures import take_pictures as take_pictures
 from .settings import AlbumSettings as AlbumSettings
 from .settings import ColorSpace as ColorSpace
@@ -19,4 +21,3 @@ from .settings import InspectionSettings as InspectionSettings
 from .settings import Light as Light
 from .settings import Output as Output
 from .studio import Studio as Studio
-from .studio import load_studio as load_studio

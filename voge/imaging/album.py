@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from voge.errors import SettingsError
+from voge.imaging.loading import load_studio
 from voge.imaging.previews import FeaturePalette
 from voge.imaging.settings import AlbumSettings
-from voge.imaging.studio import Shot, Studio, load_studio
+from voge.imaging.studio import Shot, Studio
 from voge.imaging.writer import RenderWriter
 from voge.io import images
 from voge.io.files import atomic_folder

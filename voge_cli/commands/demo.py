@@ -143,8 +143,8 @@ def _convert_teapot(folder: Path, resolution: int, console: Console) -> dict[str
 def _take_pictures(model: Path, folder: Path, album: Mapping[str, Any], chosen: Chosen, console: Console) -> list[Shot]:
     """Render a model into a folder; returns its views."""
     from voge.imaging.album import write_album
+    from voge.imaging.loading import load_studio
     from voge.imaging.settings import AlbumSettings
-    from voge.imaging.studio import load_studio
     from voge.rendering.settings import RenderSettings
 
     settings = AlbumSettings(**album, settings=RenderSettings(backend=chosen.backend))

@@ -68,7 +68,8 @@ def render(
 def work(item: list[str], loaded: Loaded[RenderConfig], console: Console, *, overwrite: bool = False) -> dict[str, Any]:
     """Render one scene, of one model or of several, into a folder; returns what is in it."""
     from voge.imaging.album import write_album
-    from voge.imaging.studio import DEFAULT_SIZE, NO_MODEL, load_studio
+    from voge.imaging.loading import NO_MODEL, load_studio
+    from voge.imaging.studio import DEFAULT_SIZE
     from voge.io.files import atomic_folder
     from voge.rendering.devices import choose_device
     from voge_cli import outputs
