@@ -1,6 +1,8 @@
 """The folder that a render leaves: pictures of every view, videos, and a contact sheet of them.
 
-render_album(["cow.obj"], "cow", AlbumSettings(turntable=48))
+    render_album(["cow.obj"], "cow", AlbumSettings(turntable=48))
+
+The folder holds what `voge render` writes, but for its record.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Files of cameras: what they hold, how a model stands before them, and a picture of both.
 
-inspected = inspect_cameras("transforms.json", InspectionSettings(model="cow.obj"))
-write_png("cameras.png", inspected.draw())
+    inspected = inspect_cameras("transforms.json", InspectionSettings(model="cow.obj"))
+    write_png("cameras.png", inspected.draw())
+
+`inspected.document()` is what `voge cameras --json` prints.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Models and scene files as one scene that has what the pictures of it need.
 
-studio = load_studio(["cow.obj"], AlbumSettings(azimuth=[0, 90]))
+    studio = load_studio(["cow.obj"], AlbumSettings(azimuth=[0, 90]))
+
+Objects of scene files stand where their poses say.
 """
 
 from __future__ import annotations

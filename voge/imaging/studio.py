@@ -1,7 +1,9 @@
 """A scene, the cameras that look at it, and pictures taken by them.
 
-studio = load_studio(["cow.obj"], AlbumSettings(azimuth=[0, 90]))
-pictures = studio.take(studio.stills[0], ["rgb", "depth"])
+    studio = voge.imaging.load_studio(["cow.obj"], AlbumSettings(azimuth=[0, 90]))
+    pictures = studio.take(studio.stills[0], ["rgb", "depth"])
+
+Pictures are tensors on the CPU; `voge.imaging.album` writes them into a folder.
 """
 
 from __future__ import annotations
