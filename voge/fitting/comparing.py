@@ -1,4 +1,4 @@
-"""What ellipsoids look like from the views of a step, against the pictures taken: the part of a fit that renders."""
+"""Comparison of ellipsoids, as the views of a step see them, with the pictures taken: what a fit renders."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Comparison:
         self.order = torch.arange(sum(map(len, captures)))  # of the views: in each step the next few
 
     def variables(self) -> dict[str, Variable]:
-        """What is optimized of cameras and background, with its rates."""
+        """Variables of cameras and background that are optimized, with their rates."""
         wanted, rates, variables = self.settings.optimize, self.settings.rates, {}
         zeros = self.center.new_zeros
         if Part.poses in wanted:
@@ -74,7 +74,7 @@ class Comparison:
         return self.center.new_full((3,), named[self.settings.background])
 
     def terms(self, ellipsoids: Ellipsoids, step: int, optimizer: Optimizer) -> dict[str, Tensor]:
-        """Means over the views of this step, unweighted."""
+        """Loss terms of this step, unweighted: means over its views."""
         settings = self.settings
         size = -1 if step < settings.coarse.until * settings.steps else 0
         seen = widened(ellipsoids, self.cells[size], settings.filter)

@@ -84,7 +84,7 @@ class FittedFiles:
 
     @property
     def ellipsoids(self) -> Ellipsoids:
-        """What came out, with where it comes from."""
+        """The fitted ellipsoids, with metadata that say where they come from."""
         return replace(self.fitted.ellipsoids, metadata={**self.inputs.metadata, "method": "fit"})
 
     @cached_property

@@ -45,7 +45,7 @@ _MESH = ("mesh_edges", "mesh_laplacian", "mesh_normals")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """What came out."""
+    """Result of a fit."""
 
     ellipsoids: Ellipsoids
     cameras: list[Cameras]  # of every capture, refined where that was asked for
@@ -114,7 +114,7 @@ class Fitting:
     # ---- What it holds -----------------------------------------------------------------------
 
     def result(self) -> Fitted:
-        """The present state."""
+        """The result as it is after the steps so far."""
         return Fitted(self.ellipsoids(), self.comparison.refined(self.optimizer.values), self.background())
 
     def ellipsoids(self) -> Ellipsoids:
@@ -224,7 +224,7 @@ class Fitting:
         return to_ellipsoids(variables, self.base)
 
     def _lowered(self, ellipsoids: Ellipsoids, step: int) -> Ellipsoids:
-        """With harmonics of the degrees that have come in before the step of this number; those of the start have."""
+        """Keep harmonics of the degrees that have come in before the step of this number; those of the start have."""
         degree = max(self._first_degree, 1 + int(step / (RAISED * self.settings.steps)))
         if degree >= self.settings.sh_degree:
             return ellipsoids
@@ -240,7 +240,7 @@ class Fitting:
                     self.optimizer[name].copy_(free[name])
 
     def _grow(self, done: int) -> None:
-        """Every now and then other ellipsoids, to the budget."""
+        """Split, clone and drop ellipsoids where a change is due, up to the budget."""
         plan, steps = self.settings.growth, self.settings.steps
         if not plan.budget or "means" not in self.optimizer:
             return
@@ -270,7 +270,7 @@ class Fitting:
         self.pull, self.neighbors = self.pull.new_zeros(len(self.base)), None
 
     def _variables(self) -> dict[str, Variable]:
-        """What is optimized, with its rates."""
+        """Variables that are optimized, with their rates."""
         settings, rates = self.settings, self.settings.rates
         self._vertex_count = len(self.base)
         free = ellipsoid_variables(self.base)

@@ -44,15 +44,15 @@ class Follower:
             self.solve = _solver(matrix, ellipsoids.means)
 
     def active(self, step: int) -> bool:
-        """Whether the step of this number belongs to the phase."""
+        """True where the step of this number belongs to the phase."""
         return 0 <= step < math.ceil(self.settings.until * self.steps)
 
     def due(self, step: int) -> bool:
-        """Whether the shapes are renewed before the step of this number."""
+        """True where the shapes are renewed before the step of this number."""
         return self.active(step) and step % self.settings.refresh == 0
 
     def ends(self, done: int) -> bool:
-        """Whether the phase is over after so many steps, and was not before the last."""
+        """True where the phase ends with the last of so many steps."""
         return self.active(done - 1) and not self.active(done)
 
     def means(self, free: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class _Solved(torch.autograd.Function):
 
 
 def _solver(matrix: sparse.sparray, like: Tensor) -> Callable[[Tensor], Tensor]:
-    """What multiplies (N, 3) by the inverse of a matrix (N, N).
+    """A function that multiplies (N, 3) by the inverse of a matrix (N, N).
 
     On the CPU sparse factors: for 2,562 vertices 0.5 ms, where a product with the dense inverse takes 16. On a GPU
     that product takes less time than factors would.

@@ -1,4 +1,4 @@
-"""What a fit is given: pictures to fit to, pictures to test on, and a start; all checked before any step."""
+"""Inputs of a fit: pictures to fit to, pictures to test on, and a start; all are checked before any step."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _RESOLUTION = 12  # of the teapot's patches: 9,000 triangles
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a fit works on."""
+    """Pictures to fit to and to test on, and the start of a fit."""
 
     captures: list[Capture]  # fitted to
     tests: dict[str, list[Capture]]  # by name, on the CPU: held_out, and of a mesh's views unseen_side
@@ -199,7 +199,7 @@ def _start_of_file(settings: FitFilesSettings, notes: list[str]) -> Start:
 
 
 def _per_side(count: int) -> int:
-    """n of the 6 n^2 ellipsoids of a box."""
+    """The n of a box of 6 n^2 ellipsoids."""
     n = max(round((count / 6) ** 0.5), 1)
     if 6 * n * n != count:
         raise ValueError(f"count of a box must be 6 n^2, such as {6 * n * n}; got {count}")
@@ -207,7 +207,7 @@ def _per_side(count: int) -> int:
 
 
 def _colored(ellipsoids: Ellipsoids, sh_degree: int) -> Ellipsoids:
-    """With colors (N, 3), and without extras that would not follow; harmonics do where they are asked for."""
+    """Give ellipsoids colors (N, 3), and leave out extras but for harmonics that are asked for."""
     colors = ellipsoids.features
     if colors is None or colors.shape[1] not in (1, 3):
         colors = torch.full_like(ellipsoids.means, 0.5)

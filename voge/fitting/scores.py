@@ -1,4 +1,4 @@
-"""How well a fit explains views, those it was fitted to or others."""
+"""Scores of a fit: how well its ellipsoids explain views, those that were fitted to or others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COVERED = 0.5  # a pixel belongs to the object from this share on
 
 @dataclass(frozen=True, slots=True)
 class ViewScore:
-    """One view."""
+    """Scores of one view."""
 
     name: str
     psnr: float  # dB, over the background; inf for equal pictures

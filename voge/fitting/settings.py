@@ -1,4 +1,4 @@
-"""What a fit can be told. The defaults are the recipe whose parts docs/fit.md weighs one by one."""
+"""Settings of a fit. The defaults are the recipe whose parts docs/fit.md weighs one by one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from voge.scene.settings import MAX_DEGREE
 
 
 class Part(str, Enum):
-    """What may be optimized."""
+    """A part of ellipsoids or cameras that may be optimized."""
 
     means = "means"
     scales = "scales"
@@ -33,7 +33,7 @@ CAMERAS = (Part.poses, Part.focals)  # what `--optimize cameras` means
 
 
 class Background(str, Enum):
-    """What is behind the object."""
+    """Color behind the object."""
 
     black = "black"
     white = "white"
@@ -42,7 +42,7 @@ class Background(str, Enum):
 
 
 class StartKind(str, Enum):
-    """What a fit starts from."""
+    """Kind of ellipsoids that a fit begins with."""
 
     sphere = "sphere"
     box = "box"  # a cube, a square of each face an ellipsoid
@@ -87,7 +87,7 @@ def _weight(default: float, help: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights(Settings, where="weight "):
-    """Of the losses; 0 leaves one out. Regularizers: `voge.optim.regularizers`."""
+    """Weights of the losses; 0 leaves a loss out. Regularizers: `voge.optim.regularizers`."""
 
     color: float = _weight(1.0, "colors against those of the pictures")
     silhouette: float = _weight(1.0, "silhouettes against the masks, where there are masks")
@@ -132,7 +132,7 @@ class Surface(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Coarse(Settings):
-    """Small pictures first."""
+    """A first phase with small pictures."""
 
     factor: float = option(2.0, "divides the sides of the first steps' pictures; 1 for full size", at_least=1)
     until: float = _part(0.6, "part of the steps with small pictures")
@@ -159,7 +159,7 @@ class Growth(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings(Settings):
-    """How to fit.
+    """Settings of a fit, whatever its pictures are.
 
     Raises:
         ValueError: a value outside its range; names the setting, the rule and the value.
@@ -214,7 +214,7 @@ class FitSettings(Settings):
 
     @property
     def moves_cameras(self) -> bool:
-        """Whether anything of the cameras is optimized."""
+        """True where anything of the cameras is optimized."""
         return not {Part.poses, Part.focals, Part.centers}.isdisjoint(self.optimize)
 
 
@@ -248,7 +248,7 @@ class MeshViews(Sweep):
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings(Settings, where="start."):
-    """What a fit starts from."""
+    """Ellipsoids that a fit begins with."""
 
     kind: StartKind = option(StartKind.sphere, "sphere, box, mesh, points or ellipsoids")
     file: str | None = option(None, "file of a mesh, of points or of ellipsoids", default_text="none")
@@ -279,7 +279,7 @@ def _every_or_file(holdout: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class FitFilesSettings(FitSettings):
-    """How to fit, and to what: pictures of a camera file, or views that are taken of a mesh."""
+    """Settings of a fit and of its inputs: pictures of a camera file, or views that are taken of a mesh."""
 
     cameras: CameraFile = nested(CameraFile, "cameras of the pictures")
     images: str | None = option(

@@ -1,4 +1,4 @@
-"""What a fit starts from, where it is not given."""
+"""Starts of a fit: a sphere, a box, and where the cameras look."""
 
 from __future__ import annotations
 
