@@ -48,12 +48,14 @@ test-gpu: setup ## the renderer's tests on CUDA, then the sanitizer; needs a GPU
 check: setup ## format, lint and types, then the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror csrc/*.h csrc/*/*
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n $(JOBS)
 
 format: setup ## put the code into its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i csrc/*.h csrc/*/*
 
 bench: setup ## time the renderer: the CPU's tables of docs/performance.md
 	$(BIN)/voge bench cube:29@128 cube:29@256 --peer torch

@@ -74,8 +74,8 @@ VOGE_API int32_t voge_render_backward(const voge_scene* scene, const void* g_ima
 
 // Fragments in two steps: entries a ray (P) and entries left out by the limit (P), then the entries.
 VOGE_API int32_t voge_trace_counts(const voge_scene* scene, int64_t* counts, int64_t* truncated);
-VOGE_API int32_t voge_trace(const voge_scene* scene, const int64_t* offsets, int32_t* index, void* weight,
-                            void* depth, void* transmittance);
+VOGE_API int32_t voge_trace(const voge_scene* scene, const int64_t* offsets, int32_t* index, void* weight, void* depth,
+                            void* transmittance);
 VOGE_API int32_t voge_trace_backward(const voge_scene* scene, const int64_t* offsets, const void* g_weight,
                                      const void* g_depth, const void* g_transmittance, void* g_means, void* g_scales,
                                      void* g_quats, void* g_density, void* g_origins, void* g_directions);

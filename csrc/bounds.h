@@ -7,7 +7,9 @@
 namespace voge {
 
 template <class T>
-VOGE_HD T scalar_at(const void* array, int64_t i) { return static_cast<const T*>(array)[i]; }
+VOGE_HD T scalar_at(const void* array, int64_t i) {
+  return static_cast<const T*>(array)[i];
+}
 template <class T>
 VOGE_HD Vec3<T> point_at(const void* array, int64_t row) {
   const T* p = static_cast<const T*>(array) + 3 * row;
@@ -48,8 +50,7 @@ VOGE_HD PixelMap pixel_map(const voge_scene& s, int64_t view) {
   const double k00 = k[0], k01 = k[1], k02 = k[2], k11 = k[4], k12 = k[5];
   const Vec3<double> x{m[0], m[1], m[2]}, y{m[4], m[5], m[6]}, z{m[8], m[9], m[10]};
   const double tx = m[3], ty = m[7], tz = m[11];
-  if (s.orthographic)
-    return {{k00 * x + k01 * y, k11 * y, z}, {k00 * tx + k01 * ty + k02, k11 * ty + k12, tz}};
+  if (s.orthographic) return {{k00 * x + k01 * y, k11 * y, z}, {k00 * tx + k01 * ty + k02, k11 * ty + k12, tz}};
   return {{k00 * x + k01 * y + k02 * z, k11 * y + k12 * z, z},
           {k00 * tx + k01 * ty + k02 * tz, k11 * ty + k12 * tz, tz}};
 }

@@ -20,13 +20,21 @@ struct Vec3 {
   T x, y, z;
 };
 template <class T>
-VOGE_HD Vec3<T> operator+(Vec3<T> a, Vec3<T> b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
+VOGE_HD Vec3<T> operator+(Vec3<T> a, Vec3<T> b) {
+  return {a.x + b.x, a.y + b.y, a.z + b.z};
+}
 template <class T>
-VOGE_HD Vec3<T> operator-(Vec3<T> a, Vec3<T> b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
+VOGE_HD Vec3<T> operator-(Vec3<T> a, Vec3<T> b) {
+  return {a.x - b.x, a.y - b.y, a.z - b.z};
+}
 template <class T>
-VOGE_HD Vec3<T> operator*(T s, Vec3<T> a) { return {s * a.x, s * a.y, s * a.z}; }
+VOGE_HD Vec3<T> operator*(T s, Vec3<T> a) {
+  return {s * a.x, s * a.y, s * a.z};
+}
 template <class T>
-VOGE_HD T dot(Vec3<T> a, Vec3<T> b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+VOGE_HD T dot(Vec3<T> a, Vec3<T> b) {
+  return a.x * b.x + a.y * b.y + a.z * b.z;
+}
 template <class T>
 VOGE_HD Vec3<T> cross(Vec3<T> a, Vec3<T> b) {
   return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
@@ -37,10 +45,14 @@ struct Mat3 {  // by rows
   Vec3<T> r0, r1, r2;
 };
 template <class T>
-VOGE_HD Vec3<T> operator*(const Mat3<T>& m, Vec3<T> v) { return {dot(m.r0, v), dot(m.r1, v), dot(m.r2, v)}; }
+VOGE_HD Vec3<T> operator*(const Mat3<T>& m, Vec3<T> v) {
+  return {dot(m.r0, v), dot(m.r1, v), dot(m.r2, v)};
+}
 // m^T v
 template <class T>
-VOGE_HD Vec3<T> transposed_times(const Mat3<T>& m, Vec3<T> v) { return v.x * m.r0 + (v.y * m.r1 + v.z * m.r2); }
+VOGE_HD Vec3<T> transposed_times(const Mat3<T>& m, Vec3<T> v) {
+  return v.x * m.r0 + (v.y * m.r1 + v.z * m.r2);
+}
 
 // Rotation local to world of a quaternion (w, x, y, z) of any length but zero.
 template <class T>
@@ -153,14 +165,14 @@ VOGE_HD void finish_gradient(const T* scales, const T* quat, const PairGradient<
 
 constexpr int kMaxBoxes = 4;
 
-#define VOGE_BOX_HALF_WIDTHS                                  \
-  {{1.7320508075688772, 0, 0, 0},                             \
-   {1.355626179974266, 2.8569700138728056, 0, 0},             \
+#define VOGE_BOX_HALF_WIDTHS                                       \
+  {{1.7320508075688772, 0, 0, 0},                                  \
+   {1.355626179974266, 2.8569700138728056, 0, 0},                  \
    {1.1544053947399682, 2.366759410734541, 3.7504397177257425, 0}, \
    {1.0232556637891326, 2.07684797867783, 3.20542900285647, 4.512745863399783}}
-#define VOGE_BOX_MASSES                                       \
-  {{1, 0, 0, 0},                                              \
-   {0.8162277660168379, 0.1837722339831621, 0, 0},            \
+#define VOGE_BOX_MASSES                                               \
+  {{1, 0, 0, 0},                                                      \
+   {0.8162277660168379, 0.1837722339831621, 0, 0},                    \
    {0.6400011797774545, 0.3445751421832928, 0.015423678039252672, 0}, \
    {0.5111656321287837, 0.4306086276681767, 0.05731559955289179, 0.0009101406501477683}}
 
@@ -204,7 +216,10 @@ VOGE_HD float exp_fast(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  union { int32_t i; float f; } scale;
+  union {
+    int32_t i;
+    float f;
+  } scale;
   scale.i = (static_cast<int32_t>(n) + 127) << 23;
   return x < -87.0f ? 0.0f : p * scale.f;
 #endif
@@ -232,9 +247,7 @@ VOGE_HD Interval<float> interval(float d) {
   const float closed = quotient(1.0f - passed, d + 1e-30f);
   return {passed, d < 0.35f ? series : closed};
 }
-VOGE_HD Interval<double> interval(double d) {
-  return {std::exp(-d), d < 1e-16 ? 1.0 : -std::expm1(-d) / d};
-}
+VOGE_HD Interval<double> interval(double d) { return {std::exp(-d), d < 1e-16 ? 1.0 : -std::expm1(-d) / d}; }
 
 // psi(d) = integral of v e^(-d v), v in [0, 1] = (phi - e^-d) / d.
 VOGE_HD float psi(float d, Interval<float> i) {

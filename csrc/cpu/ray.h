@@ -375,8 +375,11 @@ class ExactBackward {
 // ---------------------------------------------------------------------------------------------
 // paper: W_k = x_k T(l_k), eq. 8; hits sorted by depth
 
+// The normal distribution function.
 template <class T>
-T passed_share(T z) { return T(0.5) * std::erfc(-z * T(0.70710678118654752)); }  // normal distribution function
+T passed_share(T z) {
+  return T(0.5) * std::erfc(-z * T(0.70710678118654752));
+}
 
 template <class T>
 double paper_transmittance_at(const Hits<T>& hits, int k) {

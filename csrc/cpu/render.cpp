@@ -33,8 +33,8 @@ struct TileList {
       const Vec3<T> m = point_at<T>(s.means, n);
       const Mat3<T> a = whitening_of(array<T>(s.scales) + 3 * n, array<T>(s.quats) + 4 * n);
       const T density = array<T>(s.density)[n];
-      const T row[14] = {m.x, m.y, m.z, a.r0.x, a.r0.y, a.r0.z, a.r1.x, a.r1.y, a.r1.z, a.r2.x, a.r2.y, a.r2.z,
-                         density, static_cast<T>(std::log(s.eta / density))};
+      const T row[14] = {m.x,    m.y,    m.z,    a.r0.x, a.r0.y, a.r0.z,  a.r1.x,
+                         a.r1.y, a.r1.z, a.r2.x, a.r2.y, a.r2.z, density, static_cast<T>(std::log(s.eta / density))};
       for (int v = 0; v < 14; ++v) values[v * stride + i] = row[v];
       sum = sum + Vec3<double>{m.x, m.y, m.z};
     }
@@ -242,7 +242,9 @@ template <class T>
 class GradientSums {
  public:
   GradientSums(const voge_scene& s, T* g_features)
-      : s_(s), channels_(g_features != nullptr ? s.channels : 0), g_features_(g_features),
+      : s_(s),
+        channels_(g_features != nullptr ? s.channels : 0),
+        g_features_(g_features),
         totals_(static_cast<size_t>(s.count) * kShapeRow, T(0)) {
     if (g_features != nullptr) std::fill(g_features, g_features + s.count * s.channels, T(0));
   }

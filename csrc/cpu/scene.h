@@ -9,9 +9,13 @@
 namespace voge {
 
 template <class T>
-const T* array(const void* pointer) { return static_cast<const T*>(pointer); }
+const T* array(const void* pointer) {
+  return static_cast<const T*>(pointer);
+}
 template <class T>
-T* array(void* pointer) { return static_cast<T*>(pointer); }
+T* array(void* pointer) {
+  return static_cast<T*>(pointer);
+}
 
 template <class T>
 void store3(void* pointer, int64_t row, Vec3<T> v) {

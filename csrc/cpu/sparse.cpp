@@ -79,8 +79,8 @@ int32_t voge_scatter(int32_t scalar_size, int64_t rays, int64_t channels, int64_
   });
 }
 
-int32_t voge_dot_rows(int32_t scalar_size, int64_t rays, int64_t channels, const int64_t* offsets,
-                      const int32_t* index, const void* attributes, const void* image, void* out) {
+int32_t voge_dot_rows(int32_t scalar_size, int64_t rays, int64_t channels, const int64_t* offsets, const int32_t* index,
+                      const void* attributes, const void* image, void* out) {
   return voge::typed(scalar_size, [&](auto zero) {
     using T = decltype(zero);
     voge::dot_rows<T>(rays, channels, offsets, index, array<T>(attributes), array<T>(image), array<T>(out));

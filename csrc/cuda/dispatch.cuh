@@ -146,8 +146,8 @@ cudaError_t walk_rays(const voge_scene& s, const typename JobOf<T>::Arguments& a
     const auto kernel = size == kDeep ? ray_kernel<T, Job, true> : ray_kernel<T, Job, false>;
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(room.shared));
     if (error != cudaSuccess) return error;
-    kernel<<<room.blocks, 32, room.shared, stream_of(s)>>>(
-        s, arguments, listed, later, static_cast<char*>(deep), room.capacity);
+    kernel<<<room.blocks, 32, room.shared, stream_of(s)>>>(s, arguments, listed, later, static_cast<char*>(deep),
+                                                           room.capacity);
     if (room.last) break;
     const Overflow next{later.count + 1, later.rays == overflow + 4 ? overflow + 4 + rays : overflow + 4};
     listed = later, later = next;

@@ -46,8 +46,7 @@ struct Gathered {
     static_assert(kCount % 4 == 0, "fours");
     if (round == kPlain) {
 #pragma unroll
-      for (int k = 0; k < kCount; k += 4)
-        add4(plain + i + k, values[k], values[k + 1], values[k + 2], values[k + 3]);
+      for (int k = 0; k < kCount; k += 4) add4(plain + i + k, values[k], values[k + 1], values[k + 2], values[k + 3]);
     } else {
 #pragma unroll
       for (int k = 0; k < kCount; ++k) add(i + k, values[k]);
@@ -78,8 +77,9 @@ struct RayGradient {
     const Hit<T> at = intersect(e.mean, e.whitening, ray.origin, ray.direction);
     const T g_exponent = hit.g_mass * hit.mass;
     const PairGradient<T> g = pair_gradient(at, hit.width, g_depth, g_exponent, hit.g_width);
-    const T sums[kSums] = {g.mean.x, g.mean.y, g.mean.z, g.xx, g.yy, g.zz, g.yz, g.xz, g.xy,
-                           hit.g_mass * exp_fast(at.exponent), extra[0], extra[1], extra[2], extra[3], T(0), T(0)};
+    const T sums[kSums] = {
+        g.mean.x, g.mean.y, g.mean.z, g.xx,     g.yy, g.zz, g.yz, g.xz, g.xy, hit.g_mass * exp_fast(at.exponent),
+        extra[0], extra[1], extra[2], extra[3], T(0), T(0)};
     to.sums.add(static_cast<int64_t>(kSums) * hit.id, sums);
     if (to.g_origins != nullptr)
       ray_gradient(at, e.whitening, at.depth + ray.shift, hit.width, g_depth, g_exponent, hit.g_width, origin,

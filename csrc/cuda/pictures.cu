@@ -180,7 +180,7 @@ struct PictureJob {
 
 template <class T>
 struct PictureGradients {
-  T *g_image;
+  T* g_image;
   const T *g_transmittance, *g_depth;
   ToGeometry<T> geometry;
   Gathered<T> features;  // more than a few channels
@@ -225,8 +225,7 @@ struct PictureGradientJob {
   VOGE_DEVICE bool takes_back() const { return sign < 0; }
 
   // dL/dW of a hit at a true distance; with `color` all lanes ask for the same ellipsoid, of that color.
-  VOGE_DEVICE T gradient(const voge_scene& s, bool mine, int32_t id, T distance, const float4* color,
-                         int = 0) const {
+  VOGE_DEVICE T gradient(const voge_scene& s, bool mine, int32_t id, T distance, const float4* color, int = 0) const {
     const T* features = static_cast<const T*>(s.features);
     T g = g_distance * distance;
     if constexpr (kFew) {

@@ -49,7 +49,8 @@ enum Field {
   kForwardFields,
   kG = kForwardFields,     // dL/dW
   kToMass,                 // dL/dx, once its events are over
-  kPullDepth, kPullWidth,  // dL/dl and dL/ds so far
+  kPullDepth,
+  kPullWidth,  // dL/dl and dL/ds so far
   kBackwardFields,
 };
 

@@ -154,7 +154,9 @@ struct SortedBackward {
 
 // `paper`, over gathered hits in slots 0 to count - 1: every pair of them.
 template <class T>
-VOGE_DEVICE T passed_share(T z) { return T(0.5) * erfc(-z * T(0.70710678118654752)); }
+VOGE_DEVICE T passed_share(T z) {
+  return T(0.5) * erfc(-z * T(0.70710678118654752));
+}
 
 template <class T, class R>
 VOGE_DEVICE T paper_transmittance_at(const R& ring, int count, T depth) {
@@ -180,8 +182,7 @@ VOGE_DEVICE void paper_backward(const R& ring, int count, T blocked, T g_transmi
     const T depth = ring.at(kDepth, k), width = ring.at(kWidth, k), mass = ring.at(kRate, k) * width,
             g = ring.at(kG, k);
     const T mine = -g * ring.at(kWeight, k), density = T(0.3989422804014327);
-    T g_depth = 0, g_width = 0,
-      g_mass = g * ring.at(kWeight, k) / mass - g_transmittance * exp_fast(-blocked);
+    T g_depth = 0, g_width = 0, g_mass = g * ring.at(kWeight, k) / mass - g_transmittance * exp_fast(-blocked);
     for (int j = 0; j < count; ++j) {
       const T other_width = ring.at(kWidth, j), other = -ring.at(kG, j) * ring.at(kWeight, j);
       const T z = (depth - ring.at(kDepth, j)) / other_width, back = (ring.at(kDepth, j) - depth) / width;

@@ -19,7 +19,9 @@ VOGE_DEVICE double reciprocal_root(double v) { return rsqrt(v); }
 
 // Distances along a walk: from the back they are counted backwards.
 template <bool kBackward, class T>
-VOGE_DEVICE T along(T depth) { return kBackward ? -depth : depth; }
+VOGE_DEVICE T along(T depth) {
+  return kBackward ? -depth : depth;
+}
 
 // s and x / s of a hit.
 template <class T>
@@ -110,25 +112,25 @@ struct Walk {
   VOGE_DEVICE void walk(bool mine) {
     alive = mine, overflows = false;
     Sweep sweep = start_sweep<kBackward, Sweep>(blocked.value(), job);
-    lists.template each<kBackward>(alive, [&](const Packed<T>& e, int32_t id, float4 color, T edge, bool end)
-                                              VOGE_INLINED {
-      const Hit<T> hit = intersect(e.mean, e.whitening, ray.origin, ray.direction);
-      bool kept = alive && !end && bounds.hold(hit, e.least);
-      if (end || any(kept && ring.full())) {
-        advance(sweep, end ? static_cast<T>(INFINITY) : along<kBackward>(edge - ray.shift));
-        if constexpr (!kBackward) {
-          if (sweep.dark(job.enough)) alive = kept = false;
-        }
-        if (kept && ring.full()) overflows = true, alive = kept = false;
-      }
-      T g = 0;
-      if constexpr (kBackward) g = job.gradient(s, kept, id, hit.depth + ray.shift, &color);
-      if (!kept) return;
-      const Met<T> met(e, hit);
-      const T depth = along<kBackward>(hit.depth);
-      if constexpr (!kBackward) blocked.add(optical_depth(ring, depth, met.width, met.rate));
-      ring.add(depth, met.width, met.rate, id, g);
-    });
+    lists.template each<kBackward>(
+        alive, [&](const Packed<T>& e, int32_t id, float4 color, T edge, bool end) VOGE_INLINED {
+          const Hit<T> hit = intersect(e.mean, e.whitening, ray.origin, ray.direction);
+          bool kept = alive && !end && bounds.hold(hit, e.least);
+          if (end || any(kept && ring.full())) {
+            advance(sweep, end ? static_cast<T>(INFINITY) : along<kBackward>(edge - ray.shift));
+            if constexpr (!kBackward) {
+              if (sweep.dark(job.enough)) alive = kept = false;
+            }
+            if (kept && ring.full()) overflows = true, alive = kept = false;
+          }
+          T g = 0;
+          if constexpr (kBackward) g = job.gradient(s, kept, id, hit.depth + ray.shift, &color);
+          if (!kept) return;
+          const Met<T> met(e, hit);
+          const T depth = along<kBackward>(hit.depth);
+          if constexpr (!kBackward) blocked.add(optical_depth(ring, depth, met.width, met.rate));
+          ring.add(depth, met.width, met.rate, id, g);
+        });
   }
 
   // All events before `bound`, then what they finish: lanes have about as many of both, but not at the same time. What
@@ -186,7 +188,10 @@ struct WarpWalk {
   const int lane = threadIdx.x;
 
   VOGE_DEVICE WarpWalk(const voge_scene& s_, const LocalRay<T>& ray_, Job& job_, char* memory, int capacity)
-      : s(s_), ray(ray_), job(job_), bounds(s_, ray_.shift),
+      : s(s_),
+        ray(ray_),
+        job(job_),
+        bounds(s_, ray_.shift),
         roll(memory, capacity, s_.boxes, threadIdx.x, kBackward, bounds.least(kBackward), bounds.most(kBackward)) {}
 
   // False, with nothing done, if the hits do not fit.
