@@ -186,7 +186,9 @@ def drive(
         voge.errors.DivergedError: the last checkpoint is kept: it is of a step that was finite.
     """
     began = time.monotonic()
-    spent = lambda: seconds + time.monotonic() - began  # noqa: E731
+
+    def spent() -> float:
+        return seconds + time.monotonic() - began
 
     def save() -> None:
         optimizer.check()

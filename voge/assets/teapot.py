@@ -61,7 +61,8 @@ def tessellate(patches: Array, resolution: int) -> Array:
     """Points (P, R + 1, R + 1, 3) of bicubic Bezier patches (P, 4, 4, 3) at even parameters."""
     t = np.linspace(0, 1, resolution + 1)[:, None]
     bernstein = np.concatenate([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], 1)
-    return np.einsum("ui,pijk,vj->puvk", bernstein, patches, bernstein)
+    points: Array = np.einsum("ui,pijk,vj->puvk", bernstein, patches, bernstein)
+    return points
 
 
 def _patches() -> Array:
@@ -105,4 +106,5 @@ def _colors(vertices: Array) -> NDArray[np.float32]:
     plain = (1 - share) * stops[lower] + share * stops[lower + 1]
     angle = np.arctan2(vertices[:, 2:], vertices[:, :1])
     bands = 0.5 + 0.5 * np.sin(6 * angle + 9 * height)
-    return np.clip(plain * (0.8 + 0.25 * bands), 0, 1).astype(np.float32)
+    colors: NDArray[np.float32] = np.clip(plain * (0.8 + 0.25 * bands), 0, 1).astype(np.float32)
+    return colors

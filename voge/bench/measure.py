@@ -164,7 +164,7 @@ def _profile(trial: _Trial) -> None:
 
 def _kernels(events: Iterable[Any]) -> list[dict[str, Any]]:
     """Milliseconds and launches of a call by name, longest first, from events of PROFILED calls."""
-    from torch.autograd import DeviceType
+    from torch._C._autograd import DeviceType
 
     took: Counter[str] = Counter()
     launches: Counter[str] = Counter()

@@ -274,7 +274,10 @@ class Fitting:
         settings, rates = self.settings, self.settings.rates
         self._vertex_count = len(self.base)
         free = ellipsoid_variables(self.base)
-        lengths = lambda rate: replace(rate, value=rate.value * self.unit)  # noqa: E731
+
+        def lengths(rate: Rate) -> Rate:
+            return replace(rate, value=rate.value * self.unit)
+
         own: dict[Part, Rate] = {
             Part.means: lengths(rates.means), Part.scales: rates.scales, Part.quats: rates.quats,
             Part.density: rates.density, Part.colors: rates.colors,

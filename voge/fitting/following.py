@@ -59,7 +59,7 @@ class Follower:
         """(N, 3) the vertices of u (N, 3); differentiable."""
         if self.solve is None:
             return free
-        means: Tensor = _Solved.apply(free, self.solve)
+        means: Tensor = _Solved.apply(free, self.solve)  # type: ignore[no-untyped-call]
         return means
 
     def shaped(self, base: Ellipsoids, free: Tensor, step: int) -> Ellipsoids:

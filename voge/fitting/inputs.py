@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -200,7 +201,7 @@ def _start_of_file(settings: FitFilesSettings, notes: list[str]) -> Start:
 
 def _per_side(count: int) -> int:
     """The n of a box of 6 n^2 ellipsoids."""
-    n = max(round((count / 6) ** 0.5), 1)
+    n = max(round(math.sqrt(count / 6)), 1)
     if 6 * n * n != count:
         raise ValueError(f"count of a box must be 6 n^2, such as {6 * n * n}; got {count}")
     return n

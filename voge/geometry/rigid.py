@@ -50,12 +50,14 @@ def cross_matrix(vectors: Tensor) -> Tensor:
     """The matrices (..., 3, 3) of the cross product with vectors (..., 3) from the left."""
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    matrices: Tensor = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    return matrices
 
 
 def scale_of(poses: Tensor) -> Tensor:
     """The scale (...) of similarities (..., 4, 4)."""
-    return torch.linalg.det(poses[..., :3, :3]).pow(1 / 3)
+    scales: Tensor = torch.linalg.det(poses[..., :3, :3]).pow(1 / 3)
+    return scales
 
 
 def turn_of(poses: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import torch
@@ -66,7 +66,7 @@ def take_pictures(
     sizes = [column.shape[1] for column in columns.values()]
     images = dict(zip(columns, rendered.image[0].split(sizes, dim=-1), strict=True)) if columns else {}
     turn = camera.viewmats[0, :3, :3].mT if normal_frame is Frame.camera else torch.eye(3).to(camera.viewmats)
-    made = {
+    made: dict[str, Callable[[], Tensor]] = {
         "rgb": lambda: _over(images["rgb"], alpha, background, color_space),
         "alpha": lambda: alpha,
         "depth": lambda: torch.where(seen, _depth(rendered, camera, depth_kind) / alpha.clamp_min(SEEN), 0),

@@ -80,4 +80,5 @@ def _principal_axes(values: Tensor) -> Tensor:
     centered = values - values.mean(0)
     axes = torch.linalg.eigh(centered.mT @ centered).eigenvectors[:, -3:].flip(1)
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-    return axes * torch.where(largest < 0, -1.0, 1.0)
+    signed: Tensor = axes * torch.where(largest < 0, -1.0, 1.0)
+    return signed

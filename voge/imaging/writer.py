@@ -145,4 +145,5 @@ def _named(stem: Path, suffix: str) -> Path:
 
 def _read_depth(path: Path) -> NDArray[np.float32]:
     with np.load(path) as arrays:
-        return arrays["depth"]
+        depth: NDArray[np.float32] = arrays["depth"]
+        return depth

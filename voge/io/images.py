@@ -34,7 +34,8 @@ def to_bytes(picture: ArrayLike) -> NDArray[np.uint8]:
     broken = int((~np.isfinite(values)).sum())
     if broken:
         raise ValueError(f"a picture must be finite; {broken} of {values.size} values are not")
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def write_png(

@@ -120,7 +120,8 @@ def _unpacked(path: Path, table: Mapping[str, ply.Rows]) -> Gaussians:
 
     def between(numbers: Array, low: Sequence[str], high: Sequence[str]) -> Array:
         least, most = (_stack(chunk.columns, group)[rows] for group in (low, high))
-        return least + numbers * (most - least)
+        values: Array = least + numbers * (most - least)
+        return values
 
     axes = ("x", "y", "z")
     color = np.stack([(words["packed_color"] >> shift & 255) / 255 for shift in (24, 16, 8)], 1)

@@ -65,7 +65,8 @@ def triangles(vertices: Tensor, faces: Tensor) -> Surface:
 def face_crosses(vertices: Tensor, faces: Tensor) -> Tensor:
     """(F, 3) normals of the faces, twice the area long."""
     a, b, c = vertices[faces].unbind(1)
-    return torch.linalg.cross(b - a, c - a)
+    normals: Tensor = torch.linalg.cross(b - a, c - a)
+    return normals
 
 
 def face_areas(vertices: Tensor, faces: Tensor) -> Tensor:

@@ -266,7 +266,8 @@ def _step(normal: Tensor, slope: Tensor, damping: Tensor | float, limits: Tensor
     damped = torch.where(seen[..., None] & seen[..., None, :], damped, torch.eye(slope.shape[-1], dtype=slope.dtype))
     step = torch.linalg.solve(damped, torch.where(seen, -slope, 0))
     # Each on its own: shortening the whole step would let the least seen unknown hold up all others.
-    return units * (step if limits is None else step.clamp(-1, 1))
+    scaled: Tensor = units * (step if limits is None else step.clamp(-1, 1))
+    return scaled
 
 
 def _costs(values: Tensor, robust: float | None) -> Tensor:

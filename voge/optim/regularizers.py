@@ -139,7 +139,8 @@ def opacity_entropy(ellipsoids: Ellipsoids) -> Tensor:
     density = ellipsoids.density
     opacity = -torch.expm1(-density)
     entropy = (-density).exp() * density + torch.special.entr(opacity)
-    return entropy.mean() / math.log(2)
+    bits: Tensor = entropy.mean() / math.log(2)
+    return bits
 
 
 def shortest_axes(ellipsoids: Ellipsoids) -> Tensor:
@@ -149,13 +150,15 @@ def shortest_axes(ellipsoids: Ellipsoids) -> Tensor:
     # That one column alone: all nine entries of the rotations would take three times as many operators.
     w, u = quats.split([1, 3], 1)
     turned = torch.linalg.cross(u, axes)
-    return axes + (w * turned + torch.linalg.cross(u, turned)) * (2 / quats.square().sum(1, keepdim=True))
+    rotated: Tensor = axes + (w * turned + torch.linalg.cross(u, turned)) * (2 / quats.square().sum(1, keepdim=True))
+    return rotated
 
 
 def _beside(values: Tensor, neighbors: Tensor) -> Tensor:
     """(N, k, ...) what the neighbors (N, k) have of values (N, ...)."""
     # The gradient of `values[neighbors]` sorts all indices first, which costs more than all else here.
-    return values.index_select(0, neighbors.flatten()).unflatten(0, neighbors.shape)
+    picked: Tensor = values.index_select(0, neighbors.flatten()).unflatten(0, neighbors.shape)
+    return picked
 
 
 def _solve(matrix: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,7 +185,8 @@ def mesh_edges(vertices: Tensor, edges: Tensor, length: float = 0.0) -> Tensor:
     In world units squared, like the other mesh terms: they are here to compare with, weighted as the paper does.
     """
     a, b = vertices[edges].unbind(1)
-    return ((a - b).norm(dim=1) - length).square().mean()
+    loss: Tensor = ((a - b).norm(dim=1) - length).square().mean()
+    return loss
 
 
 def mesh_laplacian(vertices: Tensor, edges: Tensor) -> Tensor:

@@ -64,4 +64,5 @@ class Rate(Settings):
             factor = self.final + (1 - self.final) * (1 + math.cos(math.pi * part)) / 2
         else:
             factor = 1 + (self.final - 1) * part
-        return self.value * grown * factor
+        now: float = self.value * grown * factor
+        return now

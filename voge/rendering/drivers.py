@@ -25,7 +25,8 @@ def _addresses(tensors: Iterable[Tensor | None]) -> list[int | None]:
 
 
 def _tile_count(scene: Scene) -> int:
-    return scene.views * -(-scene.height // scene.tile_height) * -(-scene.width // scene.tile_width)
+    count: int = scene.views * -(-scene.height // scene.tile_height) * -(-scene.width // scene.tile_width)
+    return count
 
 
 def add_lists(scene: Scene, lists: Lists) -> None:

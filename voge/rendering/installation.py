@@ -57,6 +57,7 @@ def _ffmpeg() -> str:
     import imageio_ffmpeg
 
     try:
-        return imageio_ffmpeg.get_ffmpeg_version()
+        version: str = imageio_ffmpeg.get_ffmpeg_version()
+        return version
     except (RuntimeError, OSError) as error:
         return f"none: {error}; videos as gif or webp only"

@@ -124,7 +124,8 @@ def build_info() -> dict[str, str]:
     for folder in _folders():
         path = folder / "build_info.json"
         if path.is_file():
-            return json.loads(path.read_text())
+            reasons: dict[str, str] = json.loads(path.read_text())
+            return reasons
     return {}
 
 

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 import torch
 from torch import Tensor
 
-Given = TypeVar("Given", bound=tuple)
+Given = TypeVar("Given", bound=tuple[Any, ...])
 Made = TypeVar("Made")
 
 # Tensors that calls at once may be given: no subclass, which might want to see the operator.
@@ -132,18 +132,23 @@ class Operator(Generic[Given, Made]):
         """Return the output; differentiable where the operator is."""
         values = self._inputs.flat(given)
         if torch.compiler.is_compiling():
-            return self._named(self._registered(*values))
+            return self._through_torch(values)
         tensors = self._inputs.tensors(values)
         if (
             torch._C._len_torch_dispatch_stack()
             or torch._C._are_functorch_transforms_active()
-            or torch.jit.is_tracing()
+            or torch._C._get_tracing_state() is not None
             or not PLAIN.issuperset(map(type, tensors))
         ):
-            return self._named(self._registered(*values))
+            return self._through_torch(values)
         if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-            return self._named(self._differentiably(*values, given))
+            output: Made = self._named(self._differentiably(*values, given))
+            return output
         return self._run(given)
+
+    def _through_torch(self, values: list[Any]) -> Made:
+        output: Made = self._named(self._registered(*values))
+        return output
 
 
 def _keep_nothing(ctx: Any, given: Any, output: Any) -> None:

@@ -202,8 +202,12 @@ def _texel(pixel: Array, size: int) -> Array:
 
 def _barycentric(ends: Array, points: Array) -> Array:
     """Coordinates (T, 3) of points (T, 2) in triangles (T, 3, 2); none are inside one without area."""
+
+    def cross(p: Array, q: Array) -> Array:
+        product: Array = p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]
+        return product
+
     a, b, c = ends[:, 0], ends[:, 1], ends[:, 2]
-    cross = lambda p, q: p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]  # noqa: E731
     area = cross(b - a, c - a)
     with np.errstate(divide="ignore", invalid="ignore"):
         second, third = cross(points - a, c - a) / area, cross(b - a, points - a) / area

@@ -170,7 +170,8 @@ class Document:
                 "is it complete?",
             )
         rows = np.ndarray((count, size), np.uint8, data, start, (stride, 1))
-        return np.ascontiguousarray(rows).view(dtype).reshape(count, width)
+        values: Array = np.ascontiguousarray(rows).view(dtype).reshape(count, width)
+        return values
 
     def _sparse(self, values: Array, sparse: Any, place: str, dtype: Any, width: int) -> Array:
         place = f"{place}.sparse"

@@ -66,7 +66,8 @@ def unit_colors(colors: Array) -> Array:
         most = np.nanmax(colors) if colors.size else 0
         whole = colors.dtype.kind in "iu"
         scaled = colors / (65535.0 if most > 255 else 255.0 if most > 1 or whole else 1.0)
-    return np.clip(np.nan_to_num(scaled), 0, 1).astype(np.float32)
+    clipped: Array = np.clip(np.nan_to_num(scaled), 0, 1).astype(np.float32)
+    return clipped
 
 
 def numbers_of(text: str, dtype: type = np.float64) -> Array:

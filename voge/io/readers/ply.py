@@ -134,7 +134,8 @@ def _strips(path: Path, element: ply.Rows) -> Array:
     for row in np.split(corners, ends[:-1]):
         pieces += [strip_faces(piece[piece >= 0]) for piece in np.split(row, np.flatnonzero(row < 0))]
     faces = np.concatenate(pieces) if pieces else NO_FACES
-    return faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])]
+    proper: Array = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])]
+    return proper
 
 
 def _check(path: Path, rows: Array, count: int) -> None:

@@ -59,4 +59,5 @@ def towards(point: Tensor) -> Tensor:
     # Rodrigues' formula for e_z -> axis; (1 + z) is far from 0 for anything in front of the camera.
     k = 1 / (1 + z)
     rows = [1 - k * x * x, -k * x * y, x, -k * x * y, 1 - k * y * y, y, -x, -y, z]
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    matrices: Tensor = torch.stack(rows, -1).unflatten(-1, (3, 3))
+    return matrices

@@ -14,7 +14,8 @@ from voge.io.images import read_bytes
 from voge.pose.data.crops import Framing
 from voge.pose.data.datasets import Item
 from voge.pose.data.records import Annotation
-from voge.pose.data.views import Augmentation, Part, Views, crop_cameras, make_views, part_of, variation
+from voge.pose.data.views import Part, Views, crop_cameras, make_views, part_of, variation
+from voge.pose.settings import Augmentation
 from voge.scene.cameras import Cameras
 
 AHEAD = 6  # batches that are read before they are needed

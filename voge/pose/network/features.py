@@ -74,7 +74,8 @@ class Fixed(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, H/8, W/8), unit vectors."""
         maps = [normalize(_to_stride(found, images), dim=1) for found in self.backbone(images)[: self.LEVELS]]
-        return torch.cat(maps, 1) / len(maps) ** 0.5
+        features: Tensor = torch.cat(maps, 1) / len(maps) ** 0.5
+        return features
 
 
 class Colors(nn.Module):

@@ -258,7 +258,8 @@ def clutter(random: np.random.Generator) -> Mesh:
 
 def _directions(random: np.random.Generator, count: int) -> Array:
     points = random.normal(size=(count, 3))
-    return points / np.linalg.norm(points, axis=1, keepdims=True) / 2
+    placed: Array = points / np.linalg.norm(points, axis=1, keepdims=True) / 2
+    return placed
 
 
 # A mesh of two sources of chance: of the shape, and of the paints.
