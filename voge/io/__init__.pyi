@@ -15,3 +15,8 @@ from . import splat_files as splat_files
 from . import splat_gltf as splat_gltf
 from . import splat_ply as splat_ply
 from . import splats as splats
+from .cameras import load_cameras as load_cameras
+from .cameras import save_cameras as save_cameras
+from .ellipsoids import load_ellipsoids as load_ellipsoids
+from .ellipsoids import save_ellipsoids as save_ellipsoids
+from .meshes import load_geometry as load_geometry
