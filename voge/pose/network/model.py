@@ -57,8 +57,8 @@ class PoseModel:
     channels: int
     width: float
 
-    def save(self, path: Path) -> None:
-        """Write all of it into one file."""
+    def save(self, path: str | Path) -> None:
+        """Write the network and all categories into one file."""
         from safetensors.torch import save
 
         tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
@@ -70,11 +70,12 @@ class PoseModel:
             "framings": {name: asdict(category.framing) for name, category in self.categories.items()},
         }  # fmt: skip
         on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        with atomic_file(path) as temporary:
+        with atomic_file(Path(path)) as temporary:
             temporary.write_bytes(save(on_cpu, metadata={_HEADER: json.dumps(header, sort_keys=True)}))
 
-    def save_run(self, folder: Path) -> None:
+    def save_run(self, folder: str | Path) -> None:
         """Write model.safetensors, and each category as ellipsoids that other commands read."""
+        folder = Path(folder)
         self.save(folder / "model.safetensors")
         for name, category in self.categories.items():
             save_ellipsoids(folder / "ellipsoids" / f"{name}.safetensors", category.ellipsoids.to("cpu"))
