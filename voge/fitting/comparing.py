@@ -86,8 +86,7 @@ class Comparison:
             first += len(capture)
             if not own:
                 continue
-            rows = torch.tensor(own).to(ellipsoids.device, non_blocking=True)
-            found = self._compare(seen, i, capture, rays, rows, optimizer)
+            found = self._compare(seen, i, capture, rays, own, optimizer)
             if len(own) == len(chosen):
                 return found
             for name, term in found.items():
@@ -113,11 +112,12 @@ class Comparison:
         index: int,
         capture: Capture,
         rays: Rays | None,
-        rows: Tensor,
+        views: Sequence[int],
         optimizer: Optimizer,
     ) -> dict[str, Tensor]:
         """Some views of a capture against what is rendered of them."""
         settings, values = self.settings, optimizer.values
+        rows = torch.tensor(views).to(ellipsoids.device, non_blocking=True)
         cameras = self._cameras(values, index, self._fine(capture.cameras), rows)
         if rays is None:
             some = ops.camera_rays(cameras, settings.settings.backend)
@@ -126,8 +126,7 @@ class Comparison:
         image, alpha = self._render(ellipsoids, some, cameras)
         if settings.samples > 1:
             image, alpha = (_pooled(picture, settings.samples) for picture in (image, alpha))
-        images = capture.images.index_select(0, rows)
-        masks = None if capture.masks is None else capture.masks.index_select(0, rows)
+        images, masks = capture.take(views)
         if masks is None or settings.background is not Background.black:
             behind = self.background(values)
             if settings.background is Background.random:
@@ -180,7 +179,7 @@ class Comparison:
             sizes.append([capture.shrunk(coarse.factor) for capture in self.captures])
         count = self.settings.samples**2 * sum(len(c) * c.cameras.width * c.cameras.height for c in self.captures)
         keep = not self.settings.moves_cameras and count <= RAYS_KEPT
-        return [[(c, self._fine(c.cameras).rays() if keep else None) for c in level] for level in sizes]
+        return [[(c, _rays(self._fine(c.cameras)) if keep else None) for c in level] for level in sizes]
 
     def _fine(self, cameras: Cameras) -> Cameras:
         """The cameras with a pixel for every ray."""
@@ -193,6 +192,16 @@ class Comparison:
         focal = torch.cat([capture.cameras.Ks[:, 0, 0] for capture in captures])
         parallel = torch.tensor([c.cameras.model is CameraModel.orthographic for c in captures for _ in range(len(c))])
         return float(torch.where(parallel.to(away.device), 1 / focal, away / focal).median())
+
+
+def _rays(cameras: Cameras) -> Rays:
+    """All rays, made view by view: what is needed on the way takes the memory of one view."""
+    if cameras.model is CameraModel.orthographic:
+        return cameras.rays()
+    directions = cameras.Ks.new_empty(len(cameras), cameras.height, cameras.width, 3)
+    for view in range(len(cameras)):
+        directions[view] = cameras[[view]].rays().directions[0]
+    return Rays(cameras.centers[:, None, None].expand_as(directions), directions)
 
 
 def _check(captures: Sequence[Capture], settings: FitSettings) -> None:

@@ -84,6 +84,7 @@ def _from_files(settings: FitFilesSettings, path: Path, notes: list[str]) -> Inp
         masks=_folder(settings.masks),
         use_masks=settings.use_masks,
         downscale=settings.downscale,
+        memory=1e9 * settings.max_picture_memory,
     )
     notes += found
     names = _held_out(settings.holdout, [view.name for view in views])

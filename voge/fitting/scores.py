@@ -57,10 +57,11 @@ def _seen(ellipsoids: Ellipsoids, camera: Cameras) -> Ellipsoids:
 def _score(view: Capture, rendered: Rendered, background: Tensor) -> ViewScore:
     image, target = rendered.over(background)[0].clamp(0, 1), view.over(background)[0]
     iou = psnr_object = None
-    if view.masks is not None:
-        mine, theirs = rendered.alpha[0] > COVERED, view.masks[0] > COVERED
+    images, masks = view.take([0])
+    if masks is not None:
+        mine, theirs = rendered.alpha[0] > COVERED, masks[0] > COVERED
         iou = float(metrics.iou(mine, theirs))
-        psnr_object = float(metrics.psnr(rendered.image[0], view.images[0], mine | theirs))
+        psnr_object = float(metrics.psnr(rendered.image[0], images[0], mine | theirs))
     return ViewScore(
         view.names[0], float(metrics.psnr(image, target)), psnr_object, float(metrics.ssim(image, target)), iou
     )

@@ -298,6 +298,9 @@ class FitFilesSettings(FitSettings):
     )
     use_masks: bool = option(True, "false: colors alone")
     downscale: float = option(1.0, "divides the pictures' sides", at_least=1, flag="--downscale")
+    max_picture_memory: float = option(
+        2.0, "gigabytes that pictures and masks take in memory; more of them wait in a temporary file", above=0
+    )
     holdout: str | None = option(
         None,
         "test on every N-th view, or on those that a file names",

@@ -13,6 +13,7 @@ from torch import Tensor
 from voge.convert import from_mesh
 from voge.convert.settings import FLATNESS, KAPPA, OPTICAL_DEPTH
 from voge.scene.capture import Capture
+from voge.scene.disk import each
 from voge.scene.ellipsoids import Ellipsoids
 
 GRAY = 0.5
@@ -100,8 +101,8 @@ def border_color(captures: Sequence[Capture]) -> Tensor:
     """(3,) the median color of the pictures' outermost pixels: that of a plain background."""
     edges = []
     for capture in captures:
-        images = capture.images
-        edges += [images[:, [0, -1]].reshape(-1, 3), images[:, :, [0, -1]].reshape(-1, 3)]
+        for image in each(capture.images):
+            edges += [image[[0, -1]].reshape(-1, 3), image[:, [0, -1]].reshape(-1, 3)]
     return torch.cat(edges).median(0).values
 
 
@@ -109,9 +110,10 @@ def _seen_radii(capture: Capture, background: Tensor) -> Tensor:
     """Radius at distance 1 of a disc as large as the object is in each view."""
     focal = capture.cameras.Ks[:, 0, 0].double().cpu()
     if capture.masks is not None:
-        area = capture.masks.double().sum((1, 2))
+        area = torch.stack([mask.double().sum() for mask in each(capture.masks)])
     else:
-        different = (capture.images - background).abs().amax(-1) > DIFFERENT
+        behind = background.to(capture.images.device)
+        different = [((image - behind).abs().amax(-1) > DIFFERENT).double().sum() for image in each(capture.images)]
         # Without masks the sphere begins inside: what is outside the object learns the background's color and stays.
-        area = INSIDE**2 * different.double().sum((1, 2))
+        area = INSIDE**2 * torch.stack(different)
     return (area.cpu() / math.pi).sqrt() / focal

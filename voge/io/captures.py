@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from voge.errors import DataError
+from voge.errors import DataError, SettingsError
 from voge.io.cameras import View, Views
 from voge.io.photos import Photo, read_mask, read_photo
-from voge.scene.capture import Capture
+from voge.scene.capture import Capture, shrink, shrunk_size
+from voge.scene.disk import put, room
+from voge.scene.viewpoints import resized
 
 MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -24,6 +28,7 @@ def load_captures(
     masks: Path | None = None,
     use_masks: bool = True,
     downscale: float = 1.0,
+    memory: float = 2e9,
 ) -> tuple[list[Capture], tuple[str, ...]]:
     """The captures of views, in groups of one size, and what the user should know of the files.
 
@@ -37,28 +42,57 @@ def load_captures(
         masks: a folder with masks.
         use_masks: false leaves masks and alphas out; transparent pictures are then put over white.
         downscale: sides are divided by it.
+        memory: bytes that pictures and masks may take; where they are more, all wait in a temporary file.
+
+    Each picture is shrunk when it is read and kept in 8 bits.
 
     Raises:
         DataError: a view without a picture, a picture that is missing, unreadable or not of its camera's size, or a
             mask that is not of its picture's size; the first one found, in one line.
+        SettingsError: the disk has no room for what memory may not take.
     """
-    loaded = [_load(view, source, images, masks if use_masks else None, use_masks) for view in views]
-    captures, notes = [], []
+    sizes = {index: shrunk_size(views[index].width, views[index].height, downscale) for index in range(len(views))}
+    total = sum(4 * width * height for width, height in sizes.values())  # colors and masks of 8 bits
+    on_disk = total > memory
+    if on_disk and total > (free := shutil.disk_usage(tempfile.gettempdir()).free):
+        where = f"{tempfile.gettempdir()} has {free / 1e9:.3g}"
+        raise SettingsError(
+            f"{source}: its pictures need {total / 1e9:.3g} GB on disk and {where}; set TMPDIR to a larger disk, "
+            "raise max_picture_memory, or give --downscale"
+        )
+    captures: list[Capture] = []
+    notes: dict[str, None] = {}
+    if on_disk:
+        notes[f"its pictures take more than {memory / 1e9:g} GB and wait on disk (max_picture_memory)"] = None
     for batch in views.batches():
+        width, height = sizes[batch.indices[0]]
+        kept = room(len(batch.indices), (height, width, 3), on_disk)
+        masks_of = room(len(batch.indices), (height, width), on_disk)
+        rows: dict[bool, list[int]] = {True: [], False: []}
+        for row, index in enumerate(batch.indices):
+            image, mask, found = _load(views[index], source, images, masks if use_masks else None, use_masks)
+            put(kept, row, _eight_bits(shrink(image, width, height)))
+            if mask is not None:
+                put(masks_of, row, _eight_bits(shrink(mask, width, height)))
+            rows[mask is not None].append(row)
+            notes |= dict.fromkeys(found)
+        cameras = resized(batch.cameras, width, height).to(torch.float32)
         for masked in (True, False):
-            rows = [i for i, index in enumerate(batch.indices) if (loaded[index][1] is not None) is masked]
-            if not rows:
-                continue
-            chosen = [loaded[batch.indices[i]] for i in rows]
-            capture = Capture(
-                batch.cameras[rows].to(torch.float32),
-                torch.stack([image for image, _, _ in chosen]),
-                torch.stack([mask for _, mask, _ in chosen if mask is not None]) if masked else None,
-                tuple(views[batch.indices[i]].name for i in rows),
-            )
-            captures.append(capture.shrunk(downscale))
-    notes = list(dict.fromkeys(note for _, _, found in loaded for note in found))
+            if chosen := rows[masked]:
+                whole = len(chosen) == len(kept)
+                captures.append(
+                    Capture(
+                        cameras[chosen],
+                        kept if whole else kept[chosen],
+                        (masks_of if whole else masks_of[chosen]) if masked else None,
+                        tuple(views[batch.indices[row]].name for row in chosen),
+                    )
+                )
     return captures, tuple(notes)
+
+
+def _eight_bits(picture: Tensor) -> Tensor:
+    return (picture * 255).round().to(torch.uint8)
 
 
 def _load(

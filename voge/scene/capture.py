@@ -10,25 +10,24 @@ from torch import Tensor
 
 from voge import checks
 from voge.scene.cameras import Cameras
+from voge.scene.disk import Pictures, each, floats, put, room
 from voge.scene.viewpoints import resized
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Capture:
-    """V pictures of one size."""
+    """V pictures of one size, as floats in [0, 1] or in 8 bits, the latter also on disk."""
 
     cameras: Cameras  # V views
-    images: Tensor  # (V, H, W, 3) in [0, 1]; where there are masks, multiplied by them, as `Rendered.image` is by alpha
-    masks: Tensor | None = None  # (V, H, W) share of the pixel that the object covers; None where that is unknown
+    images: Pictures  # (V, H, W, 3); where there are masks, multiplied by them, as `Rendered.image` is by alpha
+    masks: Pictures | None = None  # (V, H, W) share of the pixel that the object covers; None where that is unknown
     names: tuple[str, ...] = ()  # of the views; their numbers without
 
     def __post_init__(self) -> None:
-        sizes = {"V": len(self.cameras), "H": self.cameras.height, "W": self.cameras.width}
-        checks.shapes(sizes, images=(self.images, "V H W 3"))
-        checks.same_kind(viewmats=self.cameras.viewmats, images=self.images)
+        sizes = (len(self.cameras), self.cameras.height, self.cameras.width)
+        _check("images", self.images, (*sizes, 3), self.cameras)
         if self.masks is not None:
-            checks.shapes(sizes, masks=(self.masks, "V H W"))
-            checks.same_kind(images=self.images, masks=self.masks)
+            _check("masks", self.masks, sizes, self.cameras)
         if not self.names:
             object.__setattr__(self, "names", tuple(f"{i:04d}" for i in range(len(self.images))))
         if len(self.names) != len(self.images):
@@ -45,13 +44,21 @@ class Capture:
         return Capture(self.cameras[views], self.images[views], masks, names)
 
     def to(self, device: torch.device | str) -> Capture:
-        """The same on another device."""
-        masks = None if self.masks is None else self.masks.to(device)
-        return replace(self, cameras=self.cameras.to(device), images=self.images.to(device), masks=masks)
+        """The same on another device; pictures on disk go there when they are taken."""
+        images, masks = (kept.to(device) if isinstance(kept, Tensor) else kept for kept in (self.images, self.masks))
+        assert images is not None
+        return replace(self, cameras=self.cameras.to(device), images=images, masks=masks)
+
+    def take(self, views: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Chosen pictures (B, H, W, 3) and masks (B, H, W) as floats, on the device of the cameras."""
+        device = self.cameras.viewmats.device
+        masks = None if self.masks is None else floats(self.masks, views, device)
+        return floats(self.images, views, device), masks
 
     def over(self, background: Tensor) -> Tensor:
         """The pictures (V, H, W, 3) over a background that broadcasts to them; without masks, as they are."""
-        return self.images if self.masks is None else self.images + (1 - self.masks)[..., None] * background
+        images, masks = self.take(range(len(self)))
+        return images if masks is None else images + (1 - masks)[..., None] * background
 
     def shrunk(self, factor: float) -> Capture:
         """The pictures with sides divided by a factor of at least 1, each pixel a mean of what it covers.
@@ -60,20 +67,44 @@ class Capture:
         """
         if factor < 1:
             raise ValueError(f"factor must be at least 1, got {factor}")
-        width, height = (max(round(side / factor), 1) for side in (self.cameras.width, self.cameras.height))
+        width, height = shrunk_size(self.cameras.width, self.cameras.height, factor)
         if (width, height) == (self.cameras.width, self.cameras.height):
             return self
-        cameras = resized(self.cameras, width, height)
-        masks = None if self.masks is None else _shrink(self.masks[:, None], width, height)[:, 0].contiguous()
-        images = _shrink(self.images.movedim(-1, 1), width, height).movedim(1, -1).contiguous()
-        return replace(self, cameras=cameras, images=images, masks=masks)
+        masks = None if self.masks is None else _shrunk(self.masks, width, height)
+        images = _shrunk(self.images, width, height)
+        return replace(self, cameras=resized(self.cameras, width, height), images=images, masks=masks)
 
 
-def _shrink(pictures: Tensor, width: int, height: int) -> Tensor:
+def shrunk_size(width: int, height: int, factor: float) -> tuple[int, int]:
+    """Width and height divided by a factor and rounded, at least 1."""
+    return max(round(width / factor), 1), max(round(height / factor), 1)
+
+
+def shrink(picture: Tensor, width: int, height: int) -> Tensor:
+    """A picture (H, W[, C]) of floats in another size, each pixel a mean of what it covers."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    channels = picture.movedim(-1, 0)[None] if picture.ndim == 3 else picture[None, None]
     small = torch.nn.functional.interpolate(
-        pictures, (height, width), mode="bilinear", antialias=True, align_corners=False
-    )
-    return small.clamp(0, 1)
+        channels, (height, width), mode="bilinear", antialias=True, align_corners=False
+    ).clamp(0, 1)
+    return small[0].movedim(0, -1).contiguous() if picture.ndim == 3 else small[0, 0]
+
+
+def _shrunk(pictures: Pictures, width: int, height: int) -> Pictures:
+    if isinstance(pictures, Tensor) and pictures.is_floating_point():
+        return torch.stack([shrink(picture, width, height) for picture in pictures])
+    made = room(len(pictures), (height, width, *pictures.shape[3:]), not isinstance(pictures, Tensor))
+    for row, picture in enumerate(each(pictures)):
+        put(made, row, (shrink(picture, width, height) * 255).round().to(torch.uint8).cpu())
+    return made.to(pictures.device) if isinstance(made, Tensor) else made
+
+
+def _check(name: str, pictures: Pictures, shape: tuple[int, ...], cameras: Cameras) -> None:
+    if tuple(pictures.shape) != shape:
+        raise ValueError(f"{name} must have shape {shape}; got {tuple(pictures.shape)}")
+    if isinstance(pictures, Tensor) and pictures.dtype != torch.uint8:
+        checks.same_kind(viewmats=cameras.viewmats, **{name: pictures})
 
 
 def split(captures: Sequence[Capture], held_out: Sequence[str]) -> tuple[list[Capture], list[Capture]]:
