@@ -13,7 +13,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(wildcard csrc/*.h csrc/*/*)
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test check format bench demo clean
+.PHONY: help setup build test check format bench demo docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,15 @@ bench: setup ## time the renderer: the CPU's tables of docs/performance.md
 
 demo: setup ## convert and render the packaged teapot into runs/demo
 	$(BIN)/voge demo --out runs/demo --overwrite
+
+$(VENV)/docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet $$($(BIN)/python -c "from importlib.metadata import requires; \
+		print(*(r.split(';')[0] for r in requires('voge') if r.endswith('\"docs\"')))")
+	@touch $@
+
+docs: $(VENV)/docs ## the site with the reference of settings and API, in build/site; opens without a server
+	$(BIN)/python docs/reference.py
+	$(BIN)/mkdocs build --quiet
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build runs
