@@ -295,7 +295,10 @@ BROKEN = {
     "a missing picture": (lambda d: d["frames"][2].update(file_path="nowhere.png"), "nowhere.png: no such file"),
     "a picture of another size": (lambda d: d.update(w=20, cx=10), "v0.png: is 24x24 pixels, its camera 20x24"),
     "a mask of another size": (lambda d: d["frames"][1].update(mask_path="small.png"), "small.png: is 3x3 pixels"),
-    "an empty mask": (lambda d: d["frames"][1].update(mask_path="black.png"), "black.png: is black everywhere"),
+    "an empty mask": (
+        lambda d: [f.update(mask_path="black.png") for f in d["frames"]],
+        "black.png: is black everywhere",
+    ),
     "a camera without a picture": (lambda d: d["frames"][3].pop("file_path"), "names no picture"),
     "a pose that is not finite": (
         lambda d: d["frames"][4]["transform_matrix"][0].__setitem__(3, float("nan")),

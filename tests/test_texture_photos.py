@@ -13,7 +13,8 @@ from PIL import Image, ImageCms
 from safetensors.torch import save_file
 
 from voge.errors import DataError
-from voge.io.photos import read_mask, read_photo
+from voge.io.masks import read_mask
+from voge.io.photos import read_photo
 
 BITS = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
 
@@ -99,9 +100,9 @@ def test_a_broken_profile_is_told(tmp_path: Path) -> None:
 def test_masks_are_brightness_or_alpha(tmp_path: Path) -> None:
     gray = BITS[..., 0]
     Image.fromarray(gray).save(tmp_path / "gray.png")
-    torch.testing.assert_close(read_mask(tmp_path / "gray.png"), torch.from_numpy(gray / np.float32(255)))
+    torch.testing.assert_close(read_mask(tmp_path / "gray.png").share, torch.from_numpy(gray / np.float32(255)))
     Image.fromarray(np.concatenate([0 * BITS, gray[..., None]], 2)).save(tmp_path / "cut.png")
-    torch.testing.assert_close(read_mask(tmp_path / "cut.png"), torch.from_numpy(gray / np.float32(255)))
+    torch.testing.assert_close(read_mask(tmp_path / "cut.png").share, torch.from_numpy(gray / np.float32(255)))
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])

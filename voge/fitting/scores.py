@@ -27,9 +27,9 @@ class ViewScore:
 
     name: str
     psnr: float  # dB, over the background; inf for equal pictures
-    psnr_object: float | None  # dB, over black, in the union of both masks; None without masks
+    psnr_object: float | None  # dB, over black, in the union of both masks; None without object in the mask
     ssim: float  # over the background
-    iou: float | None  # of the silhouettes at COVERED; None without masks
+    iou: float | None  # of the silhouettes at COVERED; None without object in the mask
 
 
 def score(
@@ -58,7 +58,7 @@ def _score(view: Capture, rendered: Rendered, background: Tensor) -> ViewScore:
     image, target = rendered.over(background)[0].clamp(0, 1), view.over(background)[0]
     iou = psnr_object = None
     images, masks = view.take([0])
-    if masks is not None:
+    if masks is not None and bool((masks > COVERED).any()):
         mine, theirs = rendered.alpha[0] > COVERED, masks[0] > COVERED
         iou = float(metrics.iou(mine, theirs))
         psnr_object = float(metrics.psnr(rendered.image[0], images[0], mine | theirs))

@@ -94,7 +94,8 @@ def enclosed(captures: Sequence[Capture]) -> tuple[tuple[float, float, float], f
     background = border_color(captures)
     radii = torch.cat([_seen_radii(c, background) for c in captures]) * away
     x, y, z = middle.tolist()
-    return (x, y, z), float(radii[away > 0].median())
+    seen = (away > 0) & (radii > 0) if (radii[away > 0] > 0).any() else away > 0  # not where the object is not in view
+    return (x, y, z), float(radii[seen].median())
 
 
 def border_color(captures: Sequence[Capture]) -> Tensor:

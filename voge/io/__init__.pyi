@@ -6,6 +6,7 @@ from . import converted_views as converted_views
 from . import ellipsoids as ellipsoids
 from . import files as files
 from . import images as images
+from . import masks as masks
 from . import meshes as meshes
 from . import photos as photos
 from . import ply as ply
@@ -19,4 +20,5 @@ from .cameras import load_cameras as load_cameras
 from .cameras import save_cameras as save_cameras
 from .ellipsoids import load_ellipsoids as load_ellipsoids
 from .ellipsoids import save_ellipsoids as save_ellipsoids
+from .masks import read_mask as read_mask
 from .meshes import load_geometry as load_geometry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from voge.errors import DataError, SettingsError
 from voge.io.cameras import View, Views
-from voge.io.photos import Photo, read_mask, read_photo
+from voge.io.masks import Facts, Mask, check_alpha, check_masks, mask_notes, read_mask
+from voge.io.photos import Photo, read_photo
 from voge.scene.capture import Capture, shrink, shrunk_size
 from voge.scene.disk import put, room
 from voge.scene.viewpoints import resized
@@ -29,11 +31,13 @@ def load_captures(
     use_masks: bool = True,
     downscale: float = 1.0,
     memory: float = 2e9,
+    mask_id: int | None = None,
 ) -> tuple[list[Capture], tuple[str, ...]]:
     """The captures of views, in groups of one size, and what the user should know of the files.
 
-    A view's mask is its own file, else a file of its picture's stem in `masks`, else its picture's alpha. Views with
-    and without a mask are groups of their own.
+    A view's mask is its own file, else a file of its picture's stem in `masks`, else its picture's alpha (see
+    `voge.io.masks`). Views with and without a mask are groups of their own. Pictures and masks are taken as stored, but
+    those of a pose.json are turned upright.
 
     Args:
         views: as `voge.io.cameras.load_cameras` gives them.
@@ -42,13 +46,15 @@ def load_captures(
         masks: a folder with masks.
         use_masks: false leaves masks and alphas out; transparent pictures are then put over white.
         downscale: sides are divided by it.
+        mask_id: of masks that are maps of ids, the one that is the object; any above 0 by default.
         memory: bytes that pictures and masks may take; where they are more, all wait in a temporary file.
 
     Each picture is shrunk when it is read and kept in 8 bits.
 
     Raises:
         DataError: a view without a picture, a picture that is missing, unreadable or not of its camera's size, or a
-            mask that is not of its picture's size; the first one found, in one line.
+            mask that is not of its picture's size; the first one found, in one line. The object is in no mask,
+            or all of them leave nothing out.
         SettingsError: the disk has no room for what memory may not take.
     """
     sizes = {index: shrunk_size(views[index].width, views[index].height, downscale) for index in range(len(views))}
@@ -64,16 +70,19 @@ def load_captures(
     notes: dict[str, None] = {}
     if on_disk:
         notes[f"its pictures take more than {memory / 1e9:g} GB and wait on disk (max_picture_memory)"] = None
+    how = _Reading(source, views.stored, images, masks, use_masks, mask_id)
+    facts: list[Facts] = []
     for batch in views.batches():
         width, height = sizes[batch.indices[0]]
         kept = room(len(batch.indices), (height, width, 3), on_disk)
         masks_of = room(len(batch.indices), (height, width), on_disk)
         rows: dict[bool, list[int]] = {True: [], False: []}
         for row, index in enumerate(batch.indices):
-            image, mask, found = _load(views[index], source, images, masks if use_masks else None, use_masks)
+            image, mask, found = _load(views[index], how)
             put(kept, row, _eight_bits(shrink(image, width, height)))
             if mask is not None:
-                put(masks_of, row, _eight_bits(shrink(mask, width, height)))
+                put(masks_of, row, _eight_bits(shrink(mask.share, width, height)))
+                facts.append(mask.facts)
             rows[mask is not None].append(row)
             notes |= dict.fromkeys(found)
         cameras = resized(batch.cameras, width, height).to(torch.float32)
@@ -88,49 +97,56 @@ def load_captures(
                         tuple(views[batch.indices[row]].name for row in chosen),
                     )
                 )
-    return captures, tuple(notes)
+    check_masks(facts, mask_id)
+    return captures, (*notes, *mask_notes(facts, mask_id))
 
 
 def _eight_bits(picture: Tensor) -> Tensor:
     return (picture * 255).round().to(torch.uint8)
 
 
-def _load(
-    view: View, source: Path, images: Path | None, masks: Path | None, use_masks: bool
-) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-    """Colors (H, W, 3), multiplied by the mask (H, W) where there is one, and notes."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    source: Path
+    stored: bool
+    images: Path | None
+    masks: Path | None
+    use_masks: bool
+    mask_id: int | None
+
+
+def _load(view: View, how: _Reading) -> tuple[Tensor, Mask | None, tuple[str, ...]]:
+    """Colors (H, W, 3), multiplied by the mask where there is one, and notes."""
     if view.image is None:
-        raise DataError(source, f"view {view.name} names no picture", "add it, or leave the view out")
-    path = view.image if images is None else images / view.image.name
-    photo = read_photo(path)
+        raise DataError(how.source, f"view {view.name} names no picture", "add it, or leave the view out")
+    path = view.image if how.images is None else how.images / view.image.name
+    photo = read_photo(path, stored=how.stored, size=(view.width, view.height))
     if not photo.colors:
         raise DataError(path, "holds features, not colors", "fit to pictures")
     if photo.size != (view.width, view.height):
         found, wanted = "x".join(map(str, photo.size)), f"{view.width}x{view.height}"
         raise DataError(path, f"is {found} pixels, its camera {wanted}", "resize it, or correct the camera's size")
     image = photo.image.float() / 255 if photo.image.dtype == torch.uint8 else photo.image.float()
-    mask = _mask(view, path, photo, masks) if use_masks else None
+    mask = _mask(view, path, photo, how) if how.use_masks else None
     if mask is not None:
-        return image * mask[..., None], mask, photo.notes
+        return image * mask.share[..., None], mask, photo.notes
     if photo.alpha is not None:
         image = image * photo.alpha[..., None] + 1 - photo.alpha[..., None]
     return image, None, photo.notes
 
 
-def _mask(view: View, picture: Path, photo: Photo, folder: Path | None) -> Tensor | None:
+def _mask(view: View, picture: Path, photo: Photo, how: _Reading) -> Mask | None:
     path = view.mask
-    if path is None and folder is not None:
-        path = _in_folder(folder, picture)
+    if path is None and how.masks is not None:
+        path = _in_folder(how.masks, picture)
     if path is None:
-        return photo.alpha
-    mask = read_mask(path)
-    if mask.shape != photo.image.shape[:2]:
-        found, wanted = f"{mask.shape[1]}x{mask.shape[0]}", "x".join(map(str, photo.size))
+        return None if photo.alpha is None else Mask.of(picture, check_alpha(picture, photo.alpha))
+    mask = read_mask(path, photo, mask_id=how.mask_id)
+    if mask.share.shape != photo.image.shape[:2]:
+        found, wanted = f"{mask.share.shape[1]}x{mask.share.shape[0]}", "x".join(map(str, photo.size))
         raise DataError(
             path, f"is {found} pixels, its picture {picture.name} {wanted}", "masks and pictures must match"
         )
-    if not mask.any():
-        raise DataError(path, "is black everywhere", "white is the object; is the right file named?")
     return mask
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from voge.errors import DataError, SettingsError
+from voge.errors import SettingsError
 from voge.io.files import atomic_file
 
 DEPTH_STEPS = 2**16 - 1  # 16-bit depth: 0 is nothing seen, the rest are steps of `depth_scale`
@@ -107,10 +107,7 @@ def read_bytes(path: str | Path) -> NDArray[np.uint8]:
 def _stored(path: str | Path) -> NDArray[Any]:
     from voge.io.photos import read_pixels
 
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(path, "is a folder, not a picture" if path.is_dir() else "no such file")
-    return read_pixels(path)[0]
+    return read_pixels(Path(path)).values
 
 
 def _over_white(stored: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,8 +1,9 @@
 """Photographs and feature maps that ellipsoids take their colors from, and masks.
 
-Photos: PNG, JPEG, WebP, upright as their EXIF says, in sRGB: an embedded color profile is converted, gray is spread
-over the channels, 16-bit PNG keeps its 16 bits (and its numbers: profiles are converted in 8 bits only). Alpha is
-kept apart, and colors are not multiplied by it. Feature maps: `.npz` or `.safetensors` with `features` (H, W, C),
+Photos: PNG, JPEG, WebP, in sRGB: an embedded color profile is converted, gray is spread over the channels, 16-bit PNG
+keeps its 16 bits (and its numbers: profiles are converted in 8 bits only). Alpha is kept apart, and colors are not
+multiplied by it. They are turned upright as their EXIF says, or taken as stored: the cameras of a list of views are of
+the stored pixels. Feature maps: `.npz` or `.safetensors` with `features` (H, W, C),
 and optionally `alpha` (H, W), as `voge render --outputs features` writes them.
 """
 
@@ -11,6 +12,8 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ MAP_SUFFIXES = (".npz", ".safetensors")
 
 Array = NDArray[Any]
 
-_ORIENTATION = 0x0112  # EXIF tag
+ORIENTATION = 0x0112  # EXIF tag
 _LEAST_ALPHA = 0.05  # features of less are mostly rounding when divided by it
 # By PNG color type: ffmpeg's name of 16-bit pixels, and the channels.
 _DEEP = {0: ("gray16le", 1), 2: ("rgb48le", 3), 4: ("ya16le", 2), 6: ("rgba64le", 4)}
@@ -42,6 +45,7 @@ class Photo:
     alpha: Tensor | None  # (H, W) float32; None where all is opaque
     colors: bool  # colors, not features
     notes: tuple[str, ...] = ()  # what the user should know of the file, a line each
+    turned: int = 1  # the EXIF orientation that was undone; 1: the image is as stored
 
     @property
     def size(self) -> tuple[int, int]:
@@ -49,8 +53,13 @@ class Photo:
         return self.image.shape[1], self.image.shape[0]
 
 
-def read_photo(path: str | Path) -> Photo:
+def read_photo(path: str | Path, *, stored: bool = False, size: tuple[int, int] | None = None) -> Photo:
     """Read a photo, or a feature map by its suffix.
+
+    Args:
+        path: the file.
+        stored: leave the pixels as they are stored, whatever EXIF says, since the camera is of them.
+        size: width and height of the camera; where only the other orientation has them, that one is taken.
 
     Raises:
         DataError: the file is missing or unreadable.
@@ -58,49 +67,92 @@ def read_photo(path: str | Path) -> Photo:
     path = _checked(path)
     if path.suffix.lower() in MAP_SUFFIXES:
         return _read_map(path)
-    pixels, notes = read_pixels(path)
+    found = read_pixels(path, stored=stored, size=size)
+    pixels = found.values
     top = np.iinfo(pixels.dtype).max
     colors, alpha = pixels[..., :3], None
     if pixels.shape[2] == 4 and pixels[..., 3].min() < top:
         alpha = torch.from_numpy(pixels[..., 3] / np.float32(top))
     image = torch.from_numpy(np.ascontiguousarray(colors) if top == 255 else colors / np.float32(top))
-    return Photo(image, alpha, True, notes)
+    return Photo(image, alpha, True, found.notes, found.turned)
 
 
-def read_mask(path: str | Path) -> Tensor:
-    """Read the weight of each pixel (H, W), float32 in [0, 1]: a picture's alpha if it has one, else its brightness.
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """What a picture shows, in the numbers of its file."""
+
+    values: Array  # (H, W, 3 or 4) uint8 or uint16, sRGB
+    turned: int  # the EXIF orientation that was undone; 1: the values are as stored
+    notes: tuple[str, ...]  # what the user should know of the file, a line each
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.values.shape[1], self.values.shape[0]
+
+
+def read_pixels(path: Path, *, stored: bool = False, size: tuple[int, int] | None = None) -> Pixels:
+    """Read a picture of any kind that Pillow knows; turned as `read_photo` does.
 
     Raises:
-        DataError: the file is missing or unreadable.
+        DataError: the file is missing or no picture.
     """
-    pixels, _ = read_pixels(_checked(path))
-    top = np.float32(np.iinfo(pixels.dtype).max)
-    if pixels.shape[2] == 4 and pixels[..., 3].min() < top:
-        return torch.from_numpy(pixels[..., 3] / top)
-    return torch.from_numpy(pixels[..., :3].mean(2, dtype=np.float32) / top)
+    with opened(path) as file:
+        profile = file.image.info.get("icc_profile")
+        if file.deep is None:
+            pixels, notes = _shallow(file.image, profile)
+        else:
+            pixels = read_deep(path, file.deep, file.image.size)
+            notes = ("its color profile is not converted, since it has 16 bits",) if profile else ()
+        turned, told = _turn(file.orientation, file.image.size, stored, size)
+    return Pixels(upright(pixels, turned), turned, (*notes, *told))
 
 
-def read_pixels(path: Path) -> tuple[Array, tuple[str, ...]]:
-    """Pixels (H, W, 3 or 4) of a picture, uint8 or uint16, upright, sRGB; and what the user should know, a line each.
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A picture file that is open."""
+
+    image: Any  # of PIL
+    orientation: int  # EXIF's, 1 to 8
+    deep: int | None  # the color type of a PNG of 16 bits a channel
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Opened]:
+    """A picture, open; whatever goes wrong with it is said of the file.
 
     Raises:
-        DataError: the file is no picture.
+        DataError: there is no such file, or it is no picture.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
+    if not path.is_file():
+        raise DataError(path, "is a folder, not a picture" if path.is_dir() else "no such file")
+    check_not_empty(path)
     try:
         with Image.open(path) as file:
-            turn = file.getexif().get(_ORIENTATION, 1)
-            kind = _deep_kind(path) if file.format == "PNG" else None
-            profile = file.info.get("icc_profile")
-            if kind is None:
-                pixels, notes = _shallow(file, profile)
-            else:
-                pixels = _read_deep(path, kind, file.size)
-                notes = ("its color profile is not converted, since it has 16 bits",) if profile else ()
+            turn = int(file.getexif().get(ORIENTATION, 1))
+            deep = _deep_kind(path) if file.format == "PNG" else None
+            yield Opened(file, turn if 1 <= turn <= 8 else 1, deep)
+    except DataError:
+        raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(path, f"cannot be read as a picture ({error})", "use PNG, JPEG or WebP") from error
-    return _upright(pixels, int(turn)), notes
+        reason = "its format is not known" if isinstance(error, UnidentifiedImageError) else error
+        raise DataError(path, f"cannot be read as a picture ({reason})", "use PNG, JPEG or WebP") from error
+
+
+def _turn(own: int, shape: tuple[int, int], stored: bool, size: tuple[int, int] | None) -> tuple[int, tuple[str, ...]]:
+    """The orientation to undo of a file of its own orientation and shape, and what the user should know of it."""
+    if own == 1:
+        return 1, ()
+    fits = {turn: size in (None, shape[::-1] if turn >= 5 else shape) for turn in (1, own)}
+    wanted, other = (1, own) if stored else (own, 1)
+    if fits[other] and not fits[wanted]:
+        how = "turned upright" if other == own else "taken as stored"
+        return other, (f"{how} against the rule (its EXIF orientation is {own}): only so it has its camera's size",)
+    if stored:
+        return 1, (f"taken as stored, whatever its EXIF orientation {own} says: its camera is of the stored pixels",)
+    return own, (f"turned upright, as its EXIF orientation {own} says",)
 
 
 def _checked(path: str | Path) -> Path:
@@ -139,7 +191,7 @@ def _deep_kind(path: Path) -> int | None:
     return header[25] if header[24] == 16 else None
 
 
-def _read_deep(path: Path, kind: int, size: tuple[int, int]) -> Array:
+def read_deep(path: Path, kind: int, size: tuple[int, int]) -> Array:
     """Pixels of a 16-bit PNG, which Pillow reads as 8 bits: by ffmpeg, whose decoder changes no number."""
     import imageio_ffmpeg
 
@@ -159,7 +211,7 @@ def _read_deep(path: Path, kind: int, size: tuple[int, int]) -> Array:
     return pixels.astype(np.uint16)
 
 
-def _upright(pixels: Array, orientation: int) -> Array:
+def upright(pixels: Array, orientation: int) -> Array:
     """Rows from the top as EXIF's orientation, 1 to 8, says."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from voge.errors import DataError
 from voge.io.chosen_views import load_views
-from voge.io.images import read_picture
+from voge.io.masks import read_mask
+from voge.io.photos import Pixels, read_pixels
 from voge.io.scenes import SceneFile
 from voge.occlusion.problem import Bodies, Target
 from voge.occlusion.settings import Loss, SceneSettings
@@ -35,10 +36,8 @@ def load_targets(
     Raises:
         DataError: a file cannot be used, or does not suit the others.
     """
-    views = {
-        name: view.to(torch.float32).to(bodies.ellipsoids.device)
-        for name, view in _cameras(path, scene, settings).items()
-    }
+    cameras, stored = _cameras(path, scene, settings)
+    views = {name: view.to(torch.float32).to(bodies.ellipsoids.device) for name, view in cameras.items()}
     wanted: Sequence[Mapping[str, Any]] = [{"image": image} for image in images] or scene.targets
     if not wanted:
         return _rendered(path, scene, views, bodies, settings)
@@ -47,22 +46,23 @@ def load_targets(
         frame = entry.get("frame", names[number] if number < len(names) else None)
         if frame not in views:
             raise DataError(path, f"targets[{number}] has no view '{frame}'", f"views are {', '.join(names)}")
-        targets.append(_read(entry, views[frame], bodies, settings))
+        targets.append(_read(entry, views[frame], stored, bodies, settings))
     return targets
 
 
-def _cameras(path: Path, scene: SceneFile, settings: SceneSettings) -> dict[str, Cameras]:
-    """Views by name."""
+def _cameras(path: Path, scene: SceneFile, settings: SceneSettings) -> tuple[dict[str, Cameras], bool]:
+    """Views by name, and whether they are of their pictures' stored pixels."""
     if scene.orbit is not None:
         given = scene.orbit
         width, height = given["size"]
         angles = [float(given.get(name, 0.0)) for name in ("azimuth", "elevation", "distance", "theta")]
         viewmat = orbit(*angles, at=given["at"], up=str(given.get("up", "y")))
         K = intrinsics(width, height, focal=given.get("focal"), fov=given.get("fov"))
-        return {"view": Cameras(viewmat[None], K[None], width, height)}
+        return {"view": Cameras(viewmat[None], K[None], width, height)}, False
     if scene.cameras is None:
         raise DataError(path, "names no cameras", 'write "cameras": FILE, or angles; or give --cameras')
-    return {view.name: view.cameras() for view in load_views(scene.cameras, settings.cameras)}
+    views = load_views(scene.cameras, settings.cameras)
+    return {view.name: view.cameras() for view in views}, views.stored
 
 
 @torch.no_grad()
@@ -83,13 +83,15 @@ def _rendered(
     return targets
 
 
-def _read(entry: Mapping[str, Any], camera: Cameras, bodies: Bodies, settings: SceneSettings) -> Target:
+def _read(entry: Mapping[str, Any], camera: Cameras, stored: bool, bodies: Bodies, settings: SceneSettings) -> Target:
     """A target's files; a picture's alpha is its silhouette where none is named."""
     like, losses = camera.Ks, set(settings.losses)
     named = entry.get("image", "scene")
-    image = silhouette = mask = None
+    image = silhouette = mask = read = None
     if "image" in entry:
-        picture = _fitting(entry["image"], like.new_tensor(read_picture(entry["image"])), camera)
+        read = read_pixels(Path(entry["image"]), stored=stored, size=(camera.width, camera.height))
+        values = like.new_tensor(read.values / np.float32(np.iinfo(read.values.dtype).max))
+        picture = _fitting(entry["image"], values, camera)
         alpha = picture[..., 3:] if picture.shape[-1] == 4 else torch.ones_like(picture[..., :1])
         background = like.new_tensor(settings.solve.background)
         image = picture[..., :3] * alpha + (1 - alpha) * background if Loss.color in losses else None
@@ -99,9 +101,9 @@ def _read(entry: Mapping[str, Any], camera: Cameras, bodies: Bodies, settings: S
             raise DataError(named, "has no features beside it", 'write "features": FILE.npz')
         image = _fitting(entry["features"], like.new_tensor(_read_features(entry["features"])), camera)
     if "silhouette" in entry:
-        silhouette = _gray(entry["silhouette"], camera)
+        silhouette = _mask(entry["silhouette"], read, camera)
     if "mask" in entry:
-        mask = _gray(entry["mask"], camera)
+        mask = _mask(entry["mask"], read, camera)
     silhouette = silhouette if Loss.silhouette in losses else None
     if image is None and silhouette is None:
         raise DataError(named, "has nothing that the losses compare", "change losses")
@@ -113,9 +115,9 @@ def _read(entry: Mapping[str, Any], camera: Cameras, bodies: Bodies, settings: S
     return Target(camera, image, silhouette, mask)
 
 
-def _gray(path: Path, camera: Cameras) -> Tensor:
-    """The first channel (H, W) of a picture."""
-    return _fitting(path, camera.Ks.new_tensor(read_picture(path)), camera)[..., 0]
+def _mask(path: Path, picture: Pixels | None, camera: Cameras) -> Tensor:
+    """A mask (H, W) of a picture."""
+    return _fitting(path, read_mask(path, picture).share.to(camera.Ks), camera)
 
 
 def _read_features(path: Path) -> Any:

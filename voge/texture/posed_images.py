@@ -13,7 +13,8 @@ from voge.errors import DataError, SettingsError
 from voge.io.cameras import View, Views
 from voge.io.cameras.views import unique_names
 from voge.io.chosen_views import load_views
-from voge.io.photos import MAP_SUFFIXES, Photo, read_mask, read_photo
+from voge.io.masks import Facts, mask_notes, read_mask
+from voge.io.photos import MAP_SUFFIXES, Photo, read_photo
 from voge.io.settings import CameraFile
 from voge.scene.cameras import Cameras
 from voge.scene.viewpoints import resized
@@ -21,7 +22,8 @@ from voge.texture.extraction import shrunk
 from voge.texture.settings import Solving
 
 Files = Sequence[str | Path]
-Pair = tuple[Path, View, Path]  # an image, the view that it was taken from, and the file of its pose
+# An image, the view that it was taken from, the file of its pose, and whether that is of the stored pixels.
+Pair = tuple[Path, View, Path, bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,16 +86,18 @@ def load_posed_images(
     for name, given in (("mask", masks), ("occluder", occluders)):
         if given and len(given) != len(pairs):
             raise SettingsError(f"--{name} must name a file for each of the {len(pairs)} images, got {len(given)}")
-    names = unique_names([path for path, _, _ in pairs])
+    names = unique_names([pair[0] for pair in pairs])
     posed = []
-    for number, ((path, view, pose), name) in enumerate(zip(pairs, names, strict=True)):
-        photo = read_photo(path)
+    read: list[Facts] = []
+    for number, ((path, view, pose, stored), name) in enumerate(zip(pairs, names, strict=True)):
+        photo = read_photo(path, stored=stored, size=(view.width, view.height))
         notes += [f"{path}: {note}" for note in photo.notes]
         camera = _fitting(path, photo, view, pose, notes)
         mask = Path(masks[number]) if masks else view.mask
         occluder = Path(occluders[number]) if occluders else None
-        share = _share(photo, mask, occluder, margin)
+        share = _share(photo, mask, occluder, margin, read)
         posed.append(PosedImage(name, path, photo, camera.to(torch.float32), pose, share))
+    notes += mask_notes(read)
     channels = {each.photo.image.shape[2] for each in posed}
     if len(channels) > 1 or len({each.photo.colors for each in posed}) > 1:
         kinds = ", ".join(f"{each.path} has {each.photo.image.shape[2]}" for each in posed[:4])
@@ -109,7 +113,7 @@ def _pairs(
         raise SettingsError("give the camera that took the image: --pose pose.json")
     if len(poses) > 1 and images and len(poses) != len(images):
         raise SettingsError(f"--pose must name one file, or one for each of the {len(images)} images; got {len(poses)}")
-    size = read_photo(images[0]).size if images else None
+    size = read_photo(images[0], stored=True).size if images else None
     sets = [load_views(pose, cameras, size=size) for pose in poses]
     notes += [f"{pose}: {note}" for pose, views in zip(poses, sets, strict=True) for note in views.notes]
     model = next((views.model_path for views in sets if views.model_path is not None), None)
@@ -121,13 +125,13 @@ def _pairs(
     if len(poses) == 1 and len(images) > 1:
         raise SettingsError(f"{poses[0]} has one view, for {len(images)} images; name a pose file for each")
     found = images or [_own_image(views[0], pose) for views, pose in zip(sets, poses, strict=True)]
-    return [(image, views[0], pose) for image, views, pose in zip(found, sets, poses, strict=True)], model
+    return [(image, v[0], pose, v.stored) for image, v, pose in zip(found, sets, poses, strict=True)], model
 
 
 def _matched(images: Sequence[Path], views: Views, pose: Path) -> list[Pair]:
     """Images with the views of one file: by the names of the files, else in order where the numbers agree."""
     if not images:
-        return [(_own_image(view, pose), view, pose) for view in views]
+        return [(_own_image(view, pose), view, pose, views.stored) for view in views]
     by_name = {view.image.name if view.image else view.name: view for view in views}
     by_stem = {view.name: view for view in views}
     found = [by_name.get(image.name, by_stem.get(image.stem)) for image in images]
@@ -137,7 +141,7 @@ def _matched(images: Sequence[Path], views: Views, pose: Path) -> list[Pair]:
         if view is None:
             known = ", ".join(list(by_stem)[:6])
             raise SettingsError(f"{pose} has no view of {image.name}; it has {known}")
-    return [(image, view, pose) for image, view in zip(images, found, strict=True) if view is not None]
+    return [(image, view, pose, views.stored) for image, view in zip(images, found, strict=True) if view is not None]
 
 
 def _own_image(view: View, pose: Path) -> Path:
@@ -155,7 +159,8 @@ def _fitting(path: Path, photo: Photo, view: View, pose: Path, notes: list[str])
     if path.suffix.lower() in MAP_SUFFIXES and factor == view.height / height and factor == int(factor):
         notes.append(f"{path}: a map of one value to {factor:.0f} x {factor:.0f} pixels of the camera in {pose}")
         return resized(camera, width, height)
-    turned = " (on its side: is the photo turned?)" if (height, width) == (view.width, view.height) else ""
+    sides = (height, width) == (view.width, view.height)
+    turned = " (on its side, and no EXIF orientation turns it: is the photo turned?)" if sides else ""
     raise DataError(
         path,
         f"is {width}x{height} pixels, and the camera in {pose} {view.width}x{view.height}{turned}",
@@ -163,13 +168,16 @@ def _fitting(path: Path, photo: Photo, view: View, pose: Path, notes: list[str])
     )
 
 
-def _share(photo: Photo, mask: Path | None, occluder: Path | None, margin: int) -> Tensor | None:
-    """The weight (H, W) of pixels by mask and occluder; their rims show both sides and are left out."""
+def _share(photo: Photo, mask: Path | None, occluder: Path | None, margin: int, read: list[Facts]) -> Tensor | None:
+    """The weight (H, W) of pixels by mask and occluder, without their rims; masks go to `read`."""
     shares = []
     for path, inside in ((mask, True), (occluder, False)):
         if path is None:
             continue
-        share = read_mask(path)
+        found_mask = read_mask(path, photo)
+        if inside:
+            read.append(found_mask.facts)
+        share = found_mask.share
         if tuple(share.shape) != tuple(photo.image.shape[:2]):
             found = f"{share.shape[1]}x{share.shape[0]}"
             raise DataError(path, f"is {found} pixels, and its image {photo.size[0]}x{photo.size[1]}", "scale it")

@@ -114,7 +114,7 @@ def _sensor(name: str) -> str:
 
 
 def _folders(folder: Path, sensor: str) -> list[Path]:
-    """Where a sensor's pictures lie."""
+    """Folders of the pictures of a sensor."""
     names = [f"{kind}{sensor}" for kind in FOLDERS] + ([sensor[1:]] if sensor else [])
     return [folder / name for name in names if (folder / name).is_dir()]
 
@@ -195,7 +195,7 @@ class _Objects:
         return [] if self.document.content.get(key) in (None, []) else self.document.items(key)
 
     def shows(self, key: str) -> bool:
-        """Whether the object is in an image that has a ground truth."""
+        """True where the object is in an image that has a ground truth."""
         return any(self._id(item) == self.object_id for item in self._items(key))
 
     def find(self, key: str) -> tuple[Tensor, str]:

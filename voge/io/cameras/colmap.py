@@ -94,7 +94,7 @@ def _is_model(folder: Path) -> bool:
 
 
 def _count(folder: Path) -> int:
-    """How many images a model has, as its file announces; 0 where that cannot be told."""
+    """Number of images of a model, as its file announces; 0 where that cannot be told."""
     if (folder / "cameras.bin").is_file():
         file = folder / "images.bin"
         head = file.read_bytes()[:8] if file.is_file() else b""

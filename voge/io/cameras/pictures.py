@@ -7,8 +7,7 @@ from pathlib import Path
 
 from voge.io.cameras.fields import image_size
 from voge.io.cameras.views import View
-
-ORIENTATION = 0x0112  # EXIF's tag
+from voge.io.photos import opened
 
 
 def size_notes(views: Iterable[View]) -> tuple[str, ...]:
@@ -25,13 +24,11 @@ def size_notes(views: Iterable[View]) -> tuple[str, ...]:
 
 
 def _turned(view: View, size: tuple[int, int]) -> bool:
-    """Whether the picture has its camera's size once it is turned as its EXIF says."""
+    """True where the picture has its camera's size once it is turned as its EXIF says."""
     return view.image is not None and size == (view.height, view.width) and orientation(view.image) >= 5
 
 
 def orientation(path: Path) -> int:
     """EXIF's orientation of a picture, 1 to 8; 1 without."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return int(image.getexif().get(ORIENTATION, 1))
+    with opened(path) as file:
+        return file.orientation

@@ -104,7 +104,7 @@ def _check_size(frame: Fields, width: int, height: int) -> None:
 
 
 def _notes(frames: Sequence[Fields]) -> tuple[str, ...]:
-    """What the frames say and the views do not hold."""
+    """Lines of what the frames say and the views do not hold."""
     notes = []
     rolling = sum(np.any(np.asarray(frame.content.get("rolling_shutter", 0)) != 0) for frame in frames)
     if rolling:

@@ -69,6 +69,11 @@ class Views(Sequence[View]):
     model_path: Path | None = None  # the model that a pose.json names
     notes: tuple[str, ...] = ()  # what the user should know of the file, a line each
 
+    @property
+    def stored(self) -> bool:
+        """True where the cameras are of their pictures' stored pixels; those of a single pose are of upright photos."""
+        return self.format != "pose"
+
     def __len__(self) -> int:
         return len(self.views)
 

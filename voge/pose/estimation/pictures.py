@@ -23,7 +23,9 @@ from voge.errors import DataError, SettingsError
 from voge.io import bop
 from voge.io.cameras import View, Views, load_cameras, save_cameras
 from voge.io.ellipsoids import save_ellipsoids
-from voge.io.images import read_bytes, read_picture, write_png, write_video
+from voge.io.images import read_bytes, write_png, write_video
+from voge.io.masks import read_mask
+from voge.io.photos import read_photo
 from voge.pose.data.angles import from_rotation, towards
 from voge.pose.data.frames import Box, Frame, boxed_frame, mask_box, stack
 from voge.pose.estimation.estimator import Estimate, Estimator, ranked
@@ -231,7 +233,7 @@ def _box(settings: PictureEstimation, path: Path, image: NDArray[np.uint8]) -> B
     """Find the box around the object in a picture (H, W, 3), from the settings."""
     height, width = image.shape[:2]
     if settings.mask is not None:
-        mask = read_picture(settings.mask).mean(2) > 0.5
+        mask = read_mask(settings.mask, read_photo(path)).share.numpy() > 0.5
         if mask.shape != (height, width):
             found = f"{mask.shape[1]}x{mask.shape[0]}"
             raise DataError(settings.mask, f"is {found}, {path} is {width}x{height}", "give the mask of the picture")
