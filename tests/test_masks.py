@@ -232,7 +232,7 @@ def test_a_fit_sees_what_the_mask_means(tmp_path, kind):
 
 def test_ids_are_told_once_and_chosen(tmp_path):
     path = capture(tmp_path, [IDS, IDS, DISC.astype(np.uint8)])
-    images, masks, notes = captured(path)
+    _images, masks, notes = captured(path)
     assert notes == ("masks are maps of ids (1, 2): any above 0 is the object; mask_id=N chooses one",)
     np.testing.assert_array_equal(masks[0].numpy(), DISC | OTHER)
     _images, masks, notes = captured(path, mask_id=2)
