@@ -41,7 +41,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def is_sog_folder(path: Path) -> bool:
-    """Whether a file is the meta.json of an unpacked SOG."""
+    """True where a file is the meta.json of an unpacked SOG."""
     if path.name != "meta.json" or not path.is_file():
         return False
     try:

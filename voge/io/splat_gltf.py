@@ -32,7 +32,7 @@ _ORDER = {3: 1, 8: 2, 15: 3}
 
 
 def is_splats(path: Path) -> bool:
-    """Whether a glTF holds Gaussians; False for what is no glTF."""
+    """True where a glTF holds Gaussians; False for what is no glTF."""
     try:
         document = Document(path)
     except (DataError, OSError):

@@ -42,7 +42,7 @@ _KNOWN = re.compile(r"^([xyz]|n[xyz]|f_dc_\d|f_rest_\d+|opacity|scale_\d|rot_\d|
 
 
 def is_splats(path: Path) -> bool:
-    """Whether a PLY is meant to hold Gaussians rather than a mesh or points; False for what is no PLY."""
+    """True where a PLY is meant to hold Gaussians rather than a mesh or points; False for what is no PLY."""
     try:
         vertex = ply.read_header(path).element("vertex")
     except (DataError, OSError):

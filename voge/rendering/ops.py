@@ -18,7 +18,7 @@ from voge.scene.ellipsoids import Ellipsoids
 
 @dataclass(frozen=True)
 class Status:
-    """Whether a backend can run here."""
+    """True where a backend can run here."""
 
     available: bool
     reason: str  # why not, or what it runs on
@@ -119,6 +119,6 @@ def scatter(weight: Tensor, image: Tensor, index: Tensor, offsets: Tensor, count
 
 
 def _has_products(device: torch.device) -> bool:
-    """Whether W's products run compiled: quietly, since whoever made W has chosen, or was warned."""
+    """True where W's products run compiled: quietly, since whoever made W has chosen, or was warned."""
     library = _library(device)
     return library is not None and library.handle is not None

@@ -212,7 +212,7 @@ class _Objects:
 
 
 def holds(path: Path) -> bool:
-    """Whether a folder or file is a scene of BOP, of one sensor or several."""
+    """True where a folder or file is a scene of BOP, of one sensor or several."""
     if path.is_dir():
         return (path / CAMERAS).is_file() or bool(_of_sensors(path))
     kind = re.fullmatch(r"scene_(camera|gt)(?!_info|_coco)(_\w+)?\.json", path.name)

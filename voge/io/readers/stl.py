@@ -39,7 +39,7 @@ def read(path: Path) -> Content:
 
 
 def _is_text(data: bytes) -> bool:
-    """Whether the file is text. Binary files may begin with "solid" too, but no text has zeros, as their counts do."""
+    """True of a text file. Binary files may begin with "solid" too, but no text has zeros, as their counts do."""
     return data.lstrip()[:5].lower() == b"solid" and b"\0" not in data[:4096]
 
 
