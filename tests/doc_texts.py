@@ -63,6 +63,14 @@ def missing_paths() -> list[str]:
     ]
 
 
+def openings(*packages: str) -> Iterator[Place]:
+    """First lines of all docstrings of packages."""
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for text in docstrings(path):
+                yield Place(name_of(path), text.partition("\n")[0])
+
+
 def docstrings(path: Path) -> Iterator[str]:
     """All docstrings of a file of Python."""
     for node in ast.walk(ast.parse(path.read_text())):

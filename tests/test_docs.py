@@ -77,6 +77,13 @@ def test_files_that_pages_name_are_there():
     assert doc_texts.missing_paths() == []
 
 
+def test_docstrings_open_with_a_verb_or_the_thing():
+    """Not with a question: a reader wants to know what comes back, not what was asked."""
+    questions = ("What", "Whether", "Where", "How", "Which", "Who", "Whose", "When", "Why", "Of")
+    opened = list(doc_texts.openings("voge", "voge_cli"))
+    assert [place for place in opened if place.text.split(" ")[0] in questions] == []
+
+
 def called(words):
     """The command that the first words name, and the rest of the words."""
     for count in (2, 1):

@@ -1,4 +1,4 @@
-"""What can go wrong, by kind: every public error of the package besides ValueError for wrong arguments."""
+"""Every public error of the package, by kind; wrong arguments raise ValueError besides."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Shown in tables."""
+        """Name of the case in tables."""
         if self.file is not None:
             return self.file.stem
         return "cube" if self.width == 1 else f"cube, width {self.width:g}"

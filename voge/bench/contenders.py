@@ -33,11 +33,11 @@ class Work:
 
 
 class Contender(Protocol):
-    """Somebody who renders."""
+    """Renderer to be measured: a backend of voge, or a peer."""
 
     @property
     def name(self) -> str:
-        """Shown in tables."""
+        """Name of the renderer in tables."""
 
     @property
     def device(self) -> torch.device:
@@ -107,7 +107,7 @@ class Gsplat:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Its version."""
+        """Version of the peer."""
         missing = missing_gsplat()
         return {"renderer": "gsplat", "version": None if missing else importlib.metadata.version("gsplat")}
 

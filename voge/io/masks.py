@@ -35,7 +35,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is kept of a mask once it is used."""
+    """Parts of a mask that are kept once it is used."""
 
     path: Path
     empty: bool  # no pixel belongs to the object

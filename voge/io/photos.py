@@ -79,7 +79,7 @@ def read_photo(path: str | Path, *, stored: bool = False, size: tuple[int, int] 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pixels:
-    """What a picture shows, in the numbers of its file."""
+    """Pixels of a picture, in the numbers of its file."""
 
     values: Array  # (H, W, 3 or 4) uint8 or uint16, sRGB
     turned: int  # the EXIF orientation that was undone; 1: the values are as stored

@@ -33,7 +33,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a PLY file announces."""
+    """Elements and encoding that a PLY file announces."""
 
     order: str  # "" for text, "<" or ">" for binary
     elements: tuple[Element, ...]

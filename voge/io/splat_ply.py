@@ -204,7 +204,7 @@ def _stack(columns: Mapping[str, Array], names: Sequence[str]) -> Array:
 
 
 def _metadata(path: Path, comments: Sequence[str]) -> dict[str, str]:
-    """What `write_splats` left, else where the set is from."""
+    """Metadata that `write_splats` left; else the source of the set."""
     for comment in comments:
         if comment.startswith(_COMMENT):
             try:

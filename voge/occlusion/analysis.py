@@ -18,7 +18,7 @@ HIDES = 0.01  # of an object's picture: less is its neighbors' soft edge
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Visibility:
-    """What is seen of O objects in V views."""
+    """Seen share of O objects in V views."""
 
     visible: Tensor  # (O,) share of what would be seen of the object alone that is seen, 0 to 1; 0 out of view
     in_view: Tensor  # (O,) bool: whether the object alone would be seen at all

@@ -52,7 +52,7 @@ class Freedom:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Body:
-    """One object."""
+    """Object that is posed: its ellipsoids, start and freedom."""
 
     name: str
     ellipsoids: Ellipsoids  # in the object's frame

@@ -261,7 +261,7 @@ class PictureEstimation(Estimation):
 
 @dataclass(frozen=True, kw_only=True)
 class MatchSettings(Settings):
-    """How views are matched.
+    """Settings of matching views.
 
     Raises:
         ValueError: a value outside its range; names the setting, the rule and the value.

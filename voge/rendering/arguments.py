@@ -1,4 +1,4 @@
-"""What the operators of compiled code are given, in named tuples: each value has a name on its way to csrc/abi.h."""
+"""Arguments of the operators of compiled code, in named tuples: each value has a name on its way to csrc/abi.h."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Numbers(NamedTuple):
 
 
 class Lists(NamedTuple):
-    """Which ellipsoids each tile's rays may meet: the discrete choice, which carries no gradient."""
+    """Ellipsoids that each tile's rays may meet: the discrete choice, which carries no gradient."""
 
     edges: Tensor  # (1, E) for each member: no event of it comes earlier on any ray of the tile; CUDA (2, E): nor later
     offsets: Tensor  # (tiles + 1,) int64: the members of tile i are offsets[i] to offsets[i + 1]

@@ -51,7 +51,7 @@ class TraceOutputs(NamedTuple):
 
 
 class TraceKept(NamedTuple):
-    """What the gradients of `trace` need of it."""
+    """Values that the gradients of `trace` need."""
 
     indices: Tensor
     rows: Tensor

@@ -51,7 +51,7 @@ class RenderOutputs(NamedTuple):
 
 
 class RenderKept(NamedTuple):
-    """What the gradients of `render` need of it."""
+    """Values that the gradients of `render` need."""
 
     geometry: Geometry
     features: Tensor

@@ -150,7 +150,7 @@ class Cuda:
         self.library.call(f"voge_cuda_{name}", ctypes.byref(scene), *arguments)
 
     def _sums(self, scene: Scene) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Where gradients are gathered: floats, or integers in two rounds where torch is to be deterministic."""
+        """Memory that gathers gradients: floats, or integers in two rounds where torch is to be deterministic."""
         if not torch.are_deterministic_algorithms_enabled():
             return self.like.new_empty(scene.count, SUMS), None, None
         size = scene.count * (SUMS + scene.channels)

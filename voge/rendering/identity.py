@@ -1,4 +1,4 @@
-"""Which ellipsoid a pixel shows: the strongest entry of each row of W."""
+"""Ellipsoid that a pixel shows: the strongest entry of each row of W."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed, and which code renders: what a report of a problem should hold."""
+"""Installed versions and the code that renders, as the report of a problem should hold them."""
 
 from __future__ import annotations
 

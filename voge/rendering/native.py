@@ -98,7 +98,7 @@ class Library:
 
 
 def _folders() -> Iterator[Path]:
-    """Where libraries may lie: set by hand, beside the package, or where an editable install put them."""
+    """Folders in which libraries may lie: set by hand, beside the package, or where an editable install put them."""
     if chosen := os.environ.get("VOGE_LIB_DIR"):
         yield Path(chosen)
         return
@@ -120,7 +120,7 @@ def _find(*stems: str) -> Path | None:
 
 
 def build_info() -> dict[str, str]:
-    """Why the build left a library out, by name; empty where it was built or nothing is known."""
+    """Reasons why the build left a library out, by name; empty where it was built or nothing is known."""
     for folder in _folders():
         path = folder / "build_info.json"
         if path.is_file():

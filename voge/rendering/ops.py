@@ -18,7 +18,7 @@ from voge.scene.ellipsoids import Ellipsoids
 
 @dataclass(frozen=True)
 class Status:
-    """True where a backend can run here."""
+    """State of a backend on this machine."""
 
     available: bool
     reason: str  # why not, or what it runs on
@@ -119,6 +119,6 @@ def scatter(weight: Tensor, image: Tensor, index: Tensor, offsets: Tensor, count
 
 
 def _has_products(device: torch.device) -> bool:
-    """True where W's products run compiled: quietly, since whoever made W has chosen, or was warned."""
+    """True where W's products run compiled. No warning here: one was given when W was traced."""
     library = _library(device)
     return library is not None and library.handle is not None

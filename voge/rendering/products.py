@@ -68,7 +68,7 @@ def _differentiate_scatter(ctx: Any, g_out: Tensor) -> tuple[Tensor | None, ...]
 
 @operator("gather", keep=_keep_gather, gradients=_differentiate_gather)
 def gather(given: Gather) -> Tensor:
-    """W A."""
+    """Return W A: at each ray, the weighted sum of the ellipsoids' attributes."""
     rays, channels = len(given.offsets) - 1, given.attributes.shape[1]
     out = given.weight.new_empty(rays, channels)
     arrays = (given.offsets, given.indices, given.weight, given.attributes, out)
@@ -83,7 +83,7 @@ def _(given: Gather) -> Tensor:
 
 @operator("scatter", keep=_keep_scatter, gradients=_differentiate_scatter)
 def scatter(given: Scatter) -> Tensor:
-    """W^T I."""
+    """Return W^T I: for each ellipsoid, the weighted sum of the rays' values."""
     rays, channels = len(given.offsets) - 1, given.image.shape[1]
     out = given.weight.new_empty(given.size, channels)
     arrays = (given.offsets, given.indices, given.weight, given.image, out)

@@ -61,7 +61,7 @@ def intersect(
 
 
 def aggregate(depth: Tensor, x: Tensor, width: Tensor, settings: RenderSettings) -> tuple[Tensor, Tensor]:
-    """How much of each ray's light comes from each ellipsoid.
+    """Share of each ray's light that comes from each ellipsoid.
 
     Args:
         depth, x, width: (R, K) l, optical depth density * exp(q) and s of the K ellipsoids on R rays, in
@@ -246,7 +246,7 @@ def _pairs(
 
 
 def _chunk_size(ellipsoids: Ellipsoids) -> int:
-    """How many rays to work on together."""
+    """Number of rays to work on together."""
     return min(max(PAIRS_PER_CHUNK // max(len(ellipsoids), 1), 1), RAYS_PER_CHUNK)
 
 
@@ -312,7 +312,7 @@ def _picture(
 def _by_chunks(
     run: Callable[..., tuple[Tensor, ...]], ellipsoids: Ellipsoids, rays: Rays, settings: RenderSettings
 ) -> list[Tensor]:
-    """What `run` makes of all rays, then the chosen ellipsoids (E,), their number (P,) and chunks' truncated counts."""
+    """Result of `run` for all rays, then the chosen ellipsoids (E,), their number (P,) and chunks' truncated counts."""
     size = _chunk_size(ellipsoids)
     origins, directions = (torch.split(v.reshape(-1, 3), size) for v in (rays.origins, rays.directions))
     if torch.is_grad_enabled() and len(origins) > 1:  # keep no tables for the backward pass: work them out again

@@ -14,7 +14,7 @@ from voge.scene.ellipsoids import Ellipsoids
 
 
 class Sampled(NamedTuple):
-    """What pictures say of N ellipsoids."""
+    """Mean values that pictures give N ellipsoids."""
 
     features: Tensor  # (N, C) means of the picture, weighted by W; 0 where nothing is seen
     pixels: Tensor  # (N,) sum of the weights over all rays: how many pixels' worth of light comes from each

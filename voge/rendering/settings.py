@@ -1,4 +1,4 @@
-"""What a render depends on besides the scene and the cameras."""
+"""Settings that a render depends on besides the scene and the cameras."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILTER = 0.5  # standard deviation of the blur that stands for a cell of a coars
 
 
 class Aggregation(str, Enum):
-    """How the ellipsoids that one ray meets are weighed (docs/mathematics.md, section 2)."""
+    """Rule by which the ellipsoids that one ray meets are weighed (docs/mathematics.md, section 2)."""
 
     exact = "exact"  # volume integral of nested boxes; conserves energy
     paper = "paper"  # W = x T(l), eq. 8 of the paper, over the nearest K'
@@ -20,7 +20,7 @@ class Aggregation(str, Enum):
 
 
 class Backend(str, Enum):
-    """Which code runs the operators."""
+    """Code that runs the operators."""
 
     auto = "auto"  # follows the tensors' device: the compiled code where it is built, else torch
     cuda = "cuda"
@@ -30,7 +30,7 @@ class Backend(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class RenderSettings(Settings):
-    """How to render. Symbols are the paper's; `None` takes the default that suits the aggregation.
+    """Settings of a render. Symbols are the paper's; `None` takes the default that suits the aggregation.
 
     With `list_capacity` a render on CUDA can be captured in a CUDA graph; its pictures are NaN where it needs more.
 

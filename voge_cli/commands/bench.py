@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig(BenchSettings, Device):
-    """voge bench."""
+    """Settings of `voge bench`."""
 
     earlier: list[str] = option.option(
         [], "show earlier results instead of measuring", flag="--from", metavar="FILE.json,..."

@@ -22,7 +22,7 @@ HEAD = ("view", "size", "focal", "principal point", "lens", "center", "looks alo
 
 @dataclass(frozen=True, kw_only=True)
 class CamerasConfig(InspectionSettings, Device):
-    """voge cameras."""
+    """Settings of `voge cameras`."""
 
     input: str | None = option.option(None, "file or folder of cameras")
     to: str | None = option.option(

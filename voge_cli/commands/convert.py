@@ -18,7 +18,7 @@ from voge_cli.options import Configuring, Given, Report, one_input, option_group
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertConfig(ConvertSettings):
-    """voge convert."""
+    """Settings of `voge convert`."""
 
     input: str | None = option.option(None, "mesh, points or ellipsoids")
     out: str | None = option.out("where to write", "<stem>.safetensors in the current folder")

@@ -42,7 +42,7 @@ def _sized(name: str, help: str, **facts: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig(Device):
-    """voge demo."""
+    """Settings of `voge demo`."""
 
     out: str = option.option("voge_demo", "where to write", flag="--out", short="-o", metavar="PATH")
     resolution: int | None = _sized("resolution", "squares along the side of a patch of the teapot", at_least=2)

@@ -34,7 +34,7 @@ NONE = "must be at least 0, 0 for none"
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig(FitFilesSettings, Device, Deterministic):
-    """voge fit."""
+    """Settings of `voge fit`."""
 
     out: str | None = option.out("where to write", "runs/<name>_fit")
     log_every: int = option.option(20, "steps between two lines of metrics.jsonl", at_least=1, rule=EVERY)

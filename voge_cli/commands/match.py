@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MatchConfig(MatchSettings, Device):
-    """voge match."""
+    """Settings of `voge match`."""
 
     inputs: list[str] = option.option(
         [], "a data set's folder; or pose.json of an anchor and a gallery: pictures, or folders of them"

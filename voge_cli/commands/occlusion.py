@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class OcclusionConfig(SceneSettings, Device, Deterministic):
-    """voge occlusion."""
+    """Settings of `voge occlusion`."""
 
     scene: str | None = option.option(None, "scene file (docs/occlusion.md), or a packaged one: cuboids")
     images: list[str] = option.option([], "target pictures, one a camera, in place of the scene's `targets`")

@@ -16,7 +16,7 @@ from voge_cli.options import Given, Report, one_input, option_groups
 
 @dataclass(frozen=True, kw_only=True)
 class CheckDataConfig(Settings):
-    """voge pose check-data."""
+    """Settings of `voge pose check-data`."""
 
     data: str | None = option(None, "folder of PASCAL3D+ or ObjectNet3D")
     occluded: str | None = option(

@@ -25,7 +25,7 @@ LEFT_OPEN = {"out": None, "shard": None, "workers": 1, "device": "auto", "limit"
 
 @dataclass(frozen=True, kw_only=True)
 class PoseEstimateConfig(SetEstimation, PictureEstimation, Device):
-    """voge pose estimate."""
+    """Settings of `voge pose estimate`."""
 
     inputs: list[str] = option.option([], "a data set's folder, or pictures")
     model: str | None = option.option(

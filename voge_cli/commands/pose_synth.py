@@ -17,7 +17,7 @@ from voge_cli.options import Configuring, Given, Report, option_groups, perform
 
 @dataclass(frozen=True, kw_only=True)
 class SynthConfig(Synthesis):
-    """voge pose synth."""
+    """Settings of `voge pose synth`."""
 
     out: str | None = option.out("where to write", "")
     workers: int = option.option(2, "processes", at_least=1, flag="--workers", metavar="N")

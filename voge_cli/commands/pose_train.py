@@ -33,7 +33,7 @@ COMMAND = "pose train"
 
 @dataclass(frozen=True, kw_only=True)
 class PoseTrainConfig(Training, Deterministic, Device):
-    """voge pose train."""
+    """Settings of `voge pose train`."""
 
     data: str | None = option.option(None, "folder of PASCAL3D+ or ObjectNet3D")
     out: str = option.option("pose_run", "where to write", flag="--out", short="-o", metavar="PATH")

@@ -25,7 +25,7 @@ ANGLES = {"azimuth": "--azim", "elevation": "--elev", "distance": "--dist", "fov
 
 @dataclass(frozen=True, kw_only=True)
 class RenderConfig(AlbumSettings, Device):
-    """voge render."""
+    """Settings of `voge render`."""
 
     models: list[str] = option.option([], "ellipsoids, meshes, points or scene files; several are one scene")
     out: str | None = option.out("where to write", "<stem>_render in the current folder")

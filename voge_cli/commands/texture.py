@@ -23,7 +23,7 @@ ELLIPSOIDS = "ellipsoids.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class TextureConfig(TextureAlbumSettings, TextureSettings, Device):
-    """voge texture."""
+    """Settings of `voge texture`."""
 
     images: list[str] = option.option(
         [], "photos (PNG, JPEG, WebP) or feature maps (.npz, .safetensors)", default_text="those that the poses name"

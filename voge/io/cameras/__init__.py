@@ -28,7 +28,7 @@ from voge.io.files import atomic_file, atomic_folder
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is read and written."""
+    """Reader and writer of a format."""
 
     read: Callable[[Path, Options], Views]
     write: Callable[[Path, Views, Path], None]  # to a temporary place, for a final one

@@ -37,7 +37,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Model:
-    """What a camera model's parameters are."""
+    """Meaning of a camera model's parameters."""
 
     number: int  # in binary files
     focals: int  # 1 or 2 focal lengths come first, then cx, cy

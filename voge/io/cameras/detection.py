@@ -1,4 +1,4 @@
-"""Which format a file of cameras has, from its name and content."""
+"""Formats of camera files, told from name and content."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class Fields:
         return int(value)
 
     def flag(self, key: str, default: bool) -> bool:
-        """True or false."""
+        """Truth value under a key."""
         value = self.content.get(key, default)
         value = _scalar(value)
         if not isinstance(value, bool):

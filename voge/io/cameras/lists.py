@@ -24,7 +24,7 @@ def names_and_files(document: Fields, count: int) -> tuple[list[str], list[Path 
 
 
 def text_list(views: Sequence[View], folder: Path) -> dict[str, list[str]]:
-    """What `names_and_files` reads, for a document in `folder`; a view without a file has empty text."""
+    """Lists that `names_and_files` reads, for a document in `folder`; a view without a file has empty text."""
     lists = {
         "names": [view.name for view in views],
         "images": [relative(view.image, folder) or "" for view in views],

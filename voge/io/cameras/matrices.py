@@ -138,7 +138,7 @@ def _view(document: Fields, place: Fields, name: str, image: Path | None, mask: 
 
 
 def _stated(document: Fields, key: str, given: str | None, choices: tuple[str, ...]) -> str:
-    """What the file says, or else the caller: matrices without it may mean anything."""
+    """Value that the file states, or else the caller: matrices without it may mean anything."""
     if key not in document and given is None:
         raise document.error(f"does not say its {key}", f"add '{key}': {' or '.join(choices)}, or give --{key}")
     return document.text(key, given, choices)

@@ -1,4 +1,4 @@
-"""What a file of cameras may leave open, given by the caller."""
+"""Facts that a file of cameras may leave open, given by the caller."""
 
 from __future__ import annotations
 

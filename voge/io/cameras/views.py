@@ -1,4 +1,4 @@
-"""What every reader of cameras gives and every writer takes."""
+"""Views: every reader of cameras gives them, and every writer takes them."""
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ class _Primitive:
         return vertices
 
     def _skinned(self, vertices: Array, joints: Array) -> Array:
-        """Where the joints place the vertices; the node's own transform does not count (section 3.7.3.3)."""
+        """Vertices placed by the joints; the node's own transform does not count (section 3.7.3.3)."""
         total = np.zeros((len(vertices), 4, 4))
         share = np.zeros(len(vertices))
         number = 0

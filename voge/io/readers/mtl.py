@@ -19,7 +19,7 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class Material:
-    """What a material says of color."""
+    """Color of a material, as its file gives it."""
 
     color: tuple[float, float, float] | None = None  # Kd
     picture: Path | None = None  # map_Kd, in place of Kd

@@ -33,7 +33,7 @@ OTHER = 30.0  # degrees: a runner-up is a pose at least so different
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
-    """One image's pose."""
+    """Estimated pose of one image."""
 
     viewmat: Tensor  # (4, 4) float64 on the CPU
     score: float  # see voge.pose.estimation.energy.score

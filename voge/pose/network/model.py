@@ -35,7 +35,7 @@ _TENSORS = ("means", "scales", "quats", "density", "features", "clutter")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Category:
-    """One category."""
+    """Category of a model: its ellipsoids with features, its backgrounds, its crops."""
 
     name: str
     ellipsoids: Ellipsoids  # N of them in the models' frame, features (N, C) of unit length

@@ -89,7 +89,7 @@ def synthesize(
 
 
 def jobs(settings: Synthesis) -> list[Job]:
-    """All images."""
+    """List the images to make."""
     counts = dict(zip(SPLITS, (settings.train, settings.test), strict=True))
     return [Job(c, split, i) for c in settings.categories for split, count in counts.items() for i in range(count)]
 

@@ -85,7 +85,7 @@ class Parts:
         self.hull(np.concatenate([a + radii[0] * ring, b + radii[1] * ring]), color)
 
     def mesh(self) -> Mesh:
-        """All parts, centered and scaled."""
+        """Return all parts as one mesh, centered and scaled."""
         vertices = np.concatenate(self.vertices)
         low, high = vertices.min(0), vertices.max(0)
         vertices = (vertices - (low + high) / 2) / np.linalg.norm(high - low)
@@ -176,7 +176,7 @@ def chair(random: np.random.Generator, paints: np.random.Generator) -> Mesh:
 
 
 def aeroplane(random: np.random.Generator, paints: np.random.Generator) -> Mesh:
-    """Airliners."""
+    """Make an airliner of random proportions."""
     u, made = random.uniform, Parts()
     paint, accent = _paint(paints, bright=True), _paint(paints)
     length, radius, span = u(30, 40), u(1.7, 2.2), u(14, 19)
