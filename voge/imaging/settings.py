@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voge.convert.settings import Conversion
 from voge.io.settings import (
-    CAMERA_FORMATS,
+    CAMERA_READERS,
     IMAGE_SUFFIXES,
     CameraFile,
     Convention,
@@ -219,8 +219,8 @@ class InspectionSettings(Settings):
     format: str | None = option(
         None,
         "format of the cameras",
-        holds=lambda name: name in CAMERA_FORMATS,
-        rule=f"must be one of {', '.join(CAMERA_FORMATS)}",
+        holds=lambda name: name in CAMERA_READERS,
+        rule=f"must be one of {', '.join(CAMERA_READERS)}",
         default_text="told from the file",
     )
     image_size: str | None = option(

@@ -9,6 +9,9 @@ from voge.option import Settings, option
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # of pictures that are read
 CAMERA_FORMATS = ("transforms", "colmap", "colmap-text", "bop", "pytorch3d", "npz", "json", "pose")
+CAMERA_READERS = (
+    *CAMERA_FORMATS, "3dgs", "camera-path", "bundler", "opensfm", "openmvg", "metashape", "realitycapture"
+)  # fmt: skip
 MAX_SIDE = 16384  # pixels of a picture that is made
 
 

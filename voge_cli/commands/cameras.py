@@ -11,12 +11,13 @@ from typer import Argument, Option
 
 from voge import option
 from voge.imaging.settings import InspectionSettings
-from voge.io.settings import CAMERA_FORMATS
+from voge.io.settings import CAMERA_FORMATS, CAMERA_READERS
 from voge_cli.console import Console
 from voge_cli.errors import UsageError
 from voge_cli.options import Configuring, Device, Given, Progress, Report, one_input, option_groups, perform
 
 Format = Literal[CAMERA_FORMATS]  # type: ignore[valid-type]
+Source = Literal[CAMERA_READERS]  # type: ignore[valid-type]
 HEAD = ("view", "size", "focal", "principal point", "lens", "center", "looks along")
 
 
@@ -44,10 +45,10 @@ def cameras(
         list[str] | None,
         Argument(
             metavar="FILE [KEY=VALUE]...",
-            help="transforms.json, a COLMAP model, a BOP scene, PyTorch3D, matrices or pose.json; then settings.",
+            help="transforms.json, COLMAP, BOP, PyTorch3D, matrices, pose.json or another (--from); then settings.",
         ),
     ] = None,
-    source: Annotated[Format | None, Option("--from", help="Format of FILE. Default: told from it.")] = None,
+    source: Annotated[Source | None, Option("--from", help="Format of FILE. Default: told from it.")] = None,
     to: Annotated[Format | None, Option("--to", help="Write the cameras to --out in this format.")] = None,
 ) -> None:
     """Show, check, convert or draw cameras.

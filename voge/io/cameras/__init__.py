@@ -1,4 +1,4 @@
-"""Cameras in files: transforms.json, COLMAP, BOP, PyTorch3D, K and 4x4 matrices, and pose.json.
+"""Cameras in files: transforms.json, COLMAP, BOP, PyTorch3D, matrices, pose.json, and those of other programs.
 
     views = load_cameras("capture/transforms.json")
     for batch in views.batches():
@@ -14,7 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voge.errors import DataError
-from voge.io.cameras import bop, colmap, matrices, pose, pytorch3d, transforms
+from voge.io.cameras import (
+    bop,
+    bundler,
+    camera_path,
+    colmap,
+    gaussian_splatting,
+    matrices,
+    metashape,
+    openmvg,
+    opensfm,
+    pose,
+    pytorch3d,
+    realitycapture,
+    transforms,
+)
 from voge.io.cameras.detection import detect
 from voge.io.cameras.options import CONVENTIONS as CONVENTIONS
 from voge.io.cameras.options import DIRECTIONS as DIRECTIONS
@@ -48,6 +62,16 @@ FORMATS = {
     "pose": Format(pose.read, lambda at, v, to: pose.write(at, v, named=to), (".json",)),
 }
 
+READ_ONLY: dict[str, Callable[[Path, Options], Views]] = {
+    "3dgs": gaussian_splatting.read,
+    "camera-path": camera_path.read,
+    "bundler": bundler.read,
+    "opensfm": opensfm.read,
+    "openmvg": openmvg.read,
+    "metashape": metashape.read,
+    "realitycapture": realitycapture.read,
+}
+
 
 def load_cameras(
     path: str | Path,
@@ -62,7 +86,7 @@ def load_cameras(
 
     Args:
         path: where they are.
-        format: a key of FORMATS; by default told from the names and the content.
+        format: a key of FORMATS or READ_ONLY; by default told from the names and the content.
         size: width and height of the pictures in pixels, for files that do not say it.
         convention: camera axes of bare matrices, "opencv" or "opengl", for files that do not say it.
         direction: of bare matrices, "world_to_camera" or "camera_to_world", likewise.
@@ -77,7 +101,7 @@ def load_cameras(
     """
     path = Path(path)
     for name, value, known in (
-        ("format", format, tuple(FORMATS)),
+        ("format", format, (*FORMATS, *READ_ONLY)),
         ("convention", convention, CONVENTIONS),
         ("direction", direction, DIRECTIONS),
     ):
@@ -87,13 +111,13 @@ def load_cameras(
         raise DataError(path, "no such file or folder")
     options = Options(size=size, convention=convention, direction=direction, object_id=object_id)
     place, chosen = (path, format) if format is not None else detect(path)
-    reader = FORMATS[chosen]
-    if place.is_dir() and reader.suffixes:
+    reader = FORMATS[chosen].read if chosen in FORMATS else READ_ONLY[chosen]
+    if place.is_dir() and (chosen in READ_ONLY or FORMATS[chosen].suffixes):
         found = [place / name for name in ("transforms.json",) if chosen == "transforms" and (place / name).is_file()]
         if not found:
             raise DataError(path, f"is a folder, and {chosen} cameras are a file", "name the file")
         place = found[0]
-    views = reader.read(place, options)
+    views = reader(place, options)
     return replace(views, notes=(*views.notes, *size_notes(views)))
 
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from voge.errors import DataError
-from voge.io.cameras import bop, colmap
+from voge.io.cameras import bop, bundler, colmap, gaussian_splatting, opensfm
 from voge.io.cameras.fields import read_arrays, read_json
 
 _REMEDY = "say what it is with --from"
+BY_SUFFIX = {".xml": "metashape", ".csv": "realitycapture"}
+IN_FOLDERS = ("cameras.json", "reconstruction.json", "sfm_data.json", "camera_path.json", "cameras.xml", "cameras.csv",
+              "bundle.out", "bundle/bundle.out")  # fmt: skip
 
 
 def detect(path: Path) -> tuple[Path, str]:
@@ -27,12 +30,27 @@ def detect(path: Path) -> tuple[Path, str]:
     if path.suffix.lower() == ".npz":
         keys = set(read_arrays(path))
         return path, _told_by(path, keys, {"R": "pytorch3d", "matrix": "npz", "K": "npz"})
+    if path.suffix.lower() in BY_SUFFIX:
+        return path, BY_SUFFIX[path.suffix.lower()]
+    if bundler.holds(path):
+        return path, "bundler"
     if path.suffix.lower() != ".json":
         raise DataError(path, "is no file of cameras that is known by its name", _REMEDY)
     content = read_json(path)
+    for kind, holds in (("3dgs", gaussian_splatting.holds), ("opensfm", opensfm.holds)):
+        if holds(content):
+            return path, kind
     if not isinstance(content, Mapping):
         raise DataError(path, "holds no cameras: it must be an object with keys", "is it the right file?")
-    kinds = {"frames": "transforms", "pose": "pose", "camera": "pose", "R": "pytorch3d", "views": "json"}
+    kinds = {
+        "camera_path": "camera-path",
+        "sfm_data_version": "openmvg",
+        "frames": "transforms",
+        "pose": "pose",
+        "camera": "pose",
+        "R": "pytorch3d",
+        "views": "json",
+    }
     kinds |= {"matrix": "json", "K": "json"}
     if content and all(isinstance(inner, Mapping) and "cam_K" in inner for inner in content.values()):
         return path, "bop"
@@ -46,6 +64,9 @@ def _detect_folder(path: Path) -> tuple[Path, str]:
         return path / "transforms.json", "transforms"
     if colmap.find(path):
         return path, "colmap"
+    for name in IN_FOLDERS:
+        if (path / name).is_file():
+            return detect(path / name)
     others = sorted(file.name for file in path.glob("transforms*.json"))
     remedy = f"name one of {', '.join(others)}" if others else "name the file itself"
     raise DataError(path, "has no transforms.json, no COLMAP model and no BOP scene", remedy)
