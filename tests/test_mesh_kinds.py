@@ -550,7 +550,7 @@ def test_an_index_to_nothing_is_named(tmp_path, face, named):
 
 @pytest.mark.parametrize("libraries", ["a.mtl b.mtl", "a.mtl\nmtllib b.mtl", "./a.mtl\nmtllib sub\\b.mtl"])
 def test_materials_come_from_all_libraries(tmp_path, libraries):
-    write(tmp_path / "a.mtl", "\ufeffnewmtl red\nKd 1 0 0\n")
+    write(tmp_path / "a.mtl", "\ufeffnewmtl red # bright\nKd 1 0 0 # 255 0 0\n")
     write(tmp_path / "b.mtl", "newmtl green\r\n\tKd 0 1 0\r\n")
     faces = "usemtl red\nf 1 2 3\nv 5 0 0\nv 6 0 0\nv 5 1 0\nusemtl green\nf 4 5 6\n"
     mesh = mesh_of(obj(tmp_path, libraries, faces))
@@ -570,6 +570,7 @@ def test_materials_come_from_all_libraries(tmp_path, libraries):
         "-s 1 1 1 -o 0 0 0 maps/blue.png",
         "-clamp on -mm 0 1 -bm 1 blue sky.png",
         "-o 0.5 maps\\blue.png",
+        "maps/blue.png # of the sea",
     ],
 )
 def test_pictures_are_found_under_the_names_that_tools_write(tmp_path, name):

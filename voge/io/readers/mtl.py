@@ -42,6 +42,8 @@ def read_library(path: Path, folder: Path) -> tuple[dict[str, Material], list[st
     for line in text.replace("\\\n", " ").splitlines():
         key, _, rest = line.strip().partition(" " if " " in line.strip() else "\t")
         key, rest = key.lower(), rest.strip()
+        if key != "map_kd":  # a picture's name may have a # in it
+            rest = rest.partition("#")[0].strip()
         if key == "newmtl":
             name = rest
             found[name] = Material()
@@ -95,7 +97,7 @@ def _with_picture(
         start += 1 + used
     # The name as it stands, since it may have blanks in it.
     name = rest.split(None, start)[start] if start < len(words) else ""
-    picture = find_beside(name, folders)
+    picture = find_beside(name, folders) or find_beside(name.partition(" #")[0], folders)
     if picture is None:
         notes.append(f"the texture {name.strip()} of {path.name} is not beside it")
     return Material(material.color, picture, scale, offset, wrap)
