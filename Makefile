@@ -72,7 +72,7 @@ $(VENV)/docs: $(VENV)/installed
 
 docs: $(VENV)/docs ## the site with the reference of settings and API, in build/site; opens without a server
 	$(BIN)/python docs/reference.py
-	$(BIN)/mkdocs build --quiet
+	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build runs

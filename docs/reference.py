@@ -1,16 +1,12 @@
-"""Pages of the site that are made from the code: settings of commands, and the API from the docstrings.
+"""Write docs/settings.md, the page of all settings: python docs/reference.py
 
-    python docs/reference.py    # writes docs/settings.md again
-    make docs                   # the site, in build/site
-
-MkDocs calls `on_files` here as its hook. The settings come from the declarations (`voge.option`), the names of the API
-from the stubs (`voge/**/__init__.pyi`). `tests/test_docs.py` holds docs/settings.md equal to what stands here.
+The settings come from their declarations (`voge.option`). `tests/test_settings_page.py` fails where the page is not
+what this script writes.
 """
 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterator
 from enum import Enum
 from importlib import import_module
@@ -131,31 +127,6 @@ def sense(row: Row) -> str:
     """Meaning of a setting with its unit."""
     unit = row.option.unit
     return f"{row.option.help} ({unit})" if unit and unit not in row.option.help else row.option.help
-
-
-def api_pages() -> Iterator[tuple[str, str]]:
-    """Path in the site and text of the page of each package that has public names."""
-    for stub in sorted((ROOT / "voge").rglob("__init__.pyi")):
-        package = ".".join(stub.parent.relative_to(ROOT).parts)
-        names = re.findall(r"^from (\.\S*) import (\w+) as \w+$", stub.read_text(), re.MULTILINE)
-        public = [f"::: {package}{place}.{name}\n" for place, name in names if place != "."]
-        if public:
-            head = f"# {package}\n\n::: {package}\n    options:\n      members: false\n      show_root_heading: false\n"
-            yield f"api/{package}.md", "\n".join([head, *public])
-
-
-def on_files(files: Any, config: Any) -> Any:
-    """Hook of MkDocs: add the start page, the changelog, the guide for contributors and the API."""
-    from mkdocs.structure.files import File
-
-    for target, source in (("index", "README"), ("changelog", "CHANGELOG"), ("contributing", "CONTRIBUTING")):
-        text = (ROOT / f"{source}.md").read_text(encoding="utf-8").replace("(docs/", "(")
-        for name in ("CONTRIBUTING", "CHANGELOG"):
-            text = text.replace(f"({name}.md)", f"({name.lower()}.md)")
-        files.append(File.generated(config, f"{target}.md", content=text))
-    for path, text in api_pages():
-        files.append(File.generated(config, path, content=text))
-    return files
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -82,6 +83,16 @@ def test_docstrings_open_with_a_verb_or_the_thing():
     questions = ("What", "Whether", "Where", "How", "Which", "Who", "Whose", "When", "Why", "Of")
     opened = list(doc_texts.openings("voge", "voge_cli"))
     assert [place for place in opened if place.text.split(" ")[0] in questions] == []
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """About 7 s of processor time."""
+    for package in ("mkdocs", "material", "mkdocstrings"):
+        pytest.importorskip(package, reason="the site needs the extra docs; `make docs` installs it")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"]
+    subprocess.run(build, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=True)
+    page = (tmp_path / "site" / "api" / "voge.html").read_text()
+    assert "Views rendered in each step. Must be at least 1." in page  # of FitSettings, from its declaration
 
 
 def called(words):
