@@ -1,4 +1,4 @@
-"""What readers of other programs' reconstructions share: pictures by name, lenses, and what is left out."""
+"""Parts that readers of other programs' reconstructions share: pictures by name, lenses, notes of what is left out."""
 
 from __future__ import annotations
 
