@@ -45,7 +45,7 @@ def loaded(source, **options):
 def test_pictures_on_disk_are_those_in_memory(source, downscale):
     kept, notes = loaded(source, downscale=downscale)
     waiting, told = loaded(source, downscale=downscale, memory=1000)
-    assert [type(c.images) for c in (*kept, *waiting)] == [torch.Tensor] * 2 + [DiskPictures] * 2
+    assert [type(c.kept_images) for c in (*kept, *waiting)] == [torch.Tensor] * 2 + [DiskPictures] * 2
     assert notes == ()
     assert told == ("its pictures take more than 1e-06 GB and wait on disk (max_picture_memory)",)
     for one, other in zip(kept, waiting, strict=True):
@@ -60,7 +60,7 @@ def test_pictures_on_disk_are_those_in_memory(source, downscale):
 
 def test_eight_bits_are_within_half_a_step_of_floats(source):
     capture = loaded(source)[0][0]
-    assert capture.images.dtype == torch.uint8
+    assert capture.kept_images.dtype == torch.uint8
     floats = Capture(capture.cameras, capture.take(range(len(capture)))[0])
     small = [c.shrunk(2.5).take(range(len(c)))[0] for c in (capture, floats)]
     assert (small[0] - small[1]).abs().max() <= 0.5 / 255 + 1e-6

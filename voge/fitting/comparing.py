@@ -205,7 +205,7 @@ def _rays(cameras: Cameras) -> Rays:
 
 
 def _check(captures: Sequence[Capture], settings: FitSettings) -> None:
-    masked = all(capture.masks is not None for capture in captures)
+    masked = all(capture.kept_masks is not None for capture in captures)
     if settings.background is Background.random and not masked:
         raise ValueError("background random needs masks: pictures without have their own; use learned, white or black")
     if not (settings.weights.color or settings.weights.dissimilarity or (masked and settings.weights.silhouette)):

@@ -91,7 +91,7 @@ class FittedFiles:
     def groups(self) -> dict[str, list[Capture]]:
         """The captures by name: `train` with the refined cameras, then those that were held out."""
         pairs = zip(self.inputs.captures, self.fitted.cameras, strict=True)
-        groups = {"train": [replace(capture, cameras=cameras) for capture, cameras in pairs]}
+        groups = {"train": [capture.seen_from(cameras) for capture, cameras in pairs]}
         device = self.fitted.ellipsoids.device
         return groups | {name: [c.to(device) for c in captures] for name, captures in self.inputs.tests.items()}
 

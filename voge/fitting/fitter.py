@@ -89,7 +89,7 @@ class Fitting:
             start = sphere(2562, radius, middle)
         elif isinstance(start, Ellipsoids):
             start = Start(start, None)
-        device = captures[0].cameras.viewmats.device
+        device = captures[0].device
         self.settings = settings
         # Without other extras: normals and the like are the start's alone.
         sh = start.ellipsoids.extra.get("sh", start.ellipsoids.means.new_zeros(len(start.ellipsoids), 0, 3))

@@ -92,7 +92,7 @@ def _from_files(settings: FitFilesSettings, path: Path, notes: list[str]) -> Inp
         captures, held_out = split(captures, names)
     except ValueError as error:
         raise SettingsError(f"holdout: {error}") from error
-    masked = sum(len(c) for c in captures if c.masks is not None)
+    masked = sum(len(c) for c in captures if c.kept_masks is not None)
     total = sum(map(len, captures))
     notes.append(f"{total} views of {path} ({masked} with masks), {len(names)} held out")
     start = _start(settings, captures, (None, None), notes)

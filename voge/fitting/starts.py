@@ -102,7 +102,7 @@ def border_color(captures: Sequence[Capture]) -> Tensor:
     """(3,) the median color of the pictures' outermost pixels: that of a plain background."""
     edges = []
     for capture in captures:
-        for image in each(capture.images):
+        for image in each(capture.kept_images):
             edges += [image[[0, -1]].reshape(-1, 3), image[:, [0, -1]].reshape(-1, 3)]
     return torch.cat(edges).median(0).values
 
@@ -110,11 +110,13 @@ def border_color(captures: Sequence[Capture]) -> Tensor:
 def _seen_radii(capture: Capture, background: Tensor) -> Tensor:
     """Radius at distance 1 of a disc as large as the object is in each view."""
     focal = capture.cameras.Ks[:, 0, 0].double().cpu()
-    if capture.masks is not None:
-        area = torch.stack([mask.double().sum() for mask in each(capture.masks)])
+    if capture.kept_masks is not None:
+        area = torch.stack([mask.double().sum() for mask in each(capture.kept_masks)])
     else:
-        behind = background.to(capture.images.device)
-        different = [((image - behind).abs().amax(-1) > DIFFERENT).double().sum() for image in each(capture.images)]
+        behind = background.to(capture.kept_images.device)
+        different = [
+            ((image - behind).abs().amax(-1) > DIFFERENT).double().sum() for image in each(capture.kept_images)
+        ]
         # Without masks the sphere begins inside: what is outside the object learns the background's color and stays.
         area = INSIDE**2 * torch.stack(different)
     return (area.cpu() / math.pi).sqrt() / focal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,46 +13,73 @@ from voge.scene.disk import Pictures, each, floats, put, room
 from voge.scene.viewpoints import resized
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Capture:
-    """V pictures of one size, as floats in [0, 1] or in 8 bits, the latter also on disk."""
+    """V pictures of one size, kept as floats or in 8 bits, the latter also on disk.
 
-    cameras: Cameras  # V views
-    images: Pictures  # (V, H, W, 3); where there are masks, multiplied by them, as `Rendered.image` is by alpha
-    masks: Pictures | None = None  # (V, H, W) share of the pixel that the object covers; None where that is unknown
-    names: tuple[str, ...] = ()  # of the views; their numbers without
+    Args:
+        cameras: V views.
+        images: (V, H, W, 3) in [0, 1], or of 8 bits; where there are masks, multiplied by them, as `Rendered.image` is
+            by alpha.
+        masks: (V, H, W) share of the pixel that the object covers; None where that is unknown.
+        names: of the views; their numbers without.
 
-    def __post_init__(self) -> None:
-        sizes = (len(self.cameras), self.cameras.height, self.cameras.width)
-        _check("images", self.images, (*sizes, 3), self.cameras)
-        if self.masks is not None:
-            _check("masks", self.masks, sizes, self.cameras)
-        if not self.names:
-            object.__setattr__(self, "names", tuple(f"{i:04d}" for i in range(len(self.images))))
-        if len(self.names) != len(self.images):
-            raise ValueError(f"names must be one a view, {len(self.images)}; got {len(self.names)}")
+    Raises:
+        ValueError: shapes or types do not belong together; names which.
+    """
+
+    __slots__ = ("cameras", "kept_images", "kept_masks", "names")
+
+    def __init__(
+        self, cameras: Cameras, images: Pictures, masks: Pictures | None = None, names: Sequence[str] = ()
+    ) -> None:
+        sizes = (len(cameras), cameras.height, cameras.width)
+        _check("images", images, (*sizes, 3), cameras)
+        if masks is not None:
+            _check("masks", masks, sizes, cameras)
+        self.cameras, self.kept_images, self.kept_masks = cameras, images, masks
+        self.names = tuple(names) or tuple(f"{i:04d}" for i in range(len(images)))
+        if len(self.names) != len(images):
+            raise ValueError(f"names must be one a view, {len(images)}; got {len(self.names)}")
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.kept_images)
 
     def __getitem__(self, views: Sequence[int]) -> Capture:
         """The chosen views."""
         views = list(views)
-        masks = None if self.masks is None else self.masks[views]
-        names = tuple(self.names[view] for view in views)
-        return Capture(self.cameras[views], self.images[views], masks, names)
+        masks = None if self.kept_masks is None else self.kept_masks[views]
+        return Capture(self.cameras[views], self.kept_images[views], masks, [self.names[view] for view in views])
+
+    @property
+    def images(self) -> Tensor:
+        """All pictures (V, H, W, 3) as floats; `take` gives some of them."""
+        return self.take(range(len(self)))[0]
+
+    @property
+    def masks(self) -> Tensor | None:
+        """All masks (V, H, W) as floats, or None."""
+        return None if self.kept_masks is None else floats(self.kept_masks, range(len(self)), self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the cameras, where pictures come out."""
+        return self.cameras.viewmats.device
 
     def to(self, device: torch.device | str) -> Capture:
         """The same on another device; pictures on disk go there when they are taken."""
-        images, masks = (kept.to(device) if isinstance(kept, Tensor) else kept for kept in (self.images, self.masks))
+        kept = self.kept_images, self.kept_masks
+        images, masks = (pictures.to(device) if isinstance(pictures, Tensor) else pictures for pictures in kept)
         assert images is not None
-        return replace(self, cameras=self.cameras.to(device), images=images, masks=masks)
+        return Capture(self.cameras.to(device), images, masks, self.names)
+
+    def seen_from(self, cameras: Cameras) -> Capture:
+        """The same pictures with other cameras, such as refined ones."""
+        return Capture(cameras, self.kept_images, self.kept_masks, self.names)
 
     def take(self, views: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """Chosen pictures (B, H, W, 3) and masks (B, H, W) as floats, on the device of the cameras."""
-        device = self.cameras.viewmats.device
-        masks = None if self.masks is None else floats(self.masks, views, device)
-        return floats(self.images, views, device), masks
+        masks = None if self.kept_masks is None else floats(self.kept_masks, views, self.device)
+        return floats(self.kept_images, views, self.device), masks
 
     def over(self, background: Tensor) -> Tensor:
         """The pictures (V, H, W, 3) over a background that broadcasts to them; without masks, as they are."""
@@ -70,9 +96,9 @@ class Capture:
         width, height = shrunk_size(self.cameras.width, self.cameras.height, factor)
         if (width, height) == (self.cameras.width, self.cameras.height):
             return self
-        masks = None if self.masks is None else _shrunk(self.masks, width, height)
-        images = _shrunk(self.images, width, height)
-        return replace(self, cameras=resized(self.cameras, width, height), images=images, masks=masks)
+        masks = None if self.kept_masks is None else _shrunk(self.kept_masks, width, height)
+        images = _shrunk(self.kept_images, width, height)
+        return Capture(resized(self.cameras, width, height), images, masks, self.names)
 
 
 def shrunk_size(width: int, height: int, factor: float) -> tuple[int, int]:

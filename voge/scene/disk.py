@@ -88,6 +88,8 @@ def put(pictures: Pictures, row: int, picture: Tensor) -> None:
 
 def floats(pictures: Pictures, rows: Sequence[int], device: torch.device) -> Tensor:
     """Chosen pictures as float32 in [0, 1] on a device; pictures of floats keep their type."""
+    if isinstance(pictures, Tensor) and pictures.is_floating_point() and rows == range(len(pictures)):
+        return pictures.to(device)
     if isinstance(pictures, DiskPictures):
         found = pictures.read(rows).to(device, non_blocking=True)
     else:
