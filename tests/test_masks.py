@@ -281,6 +281,25 @@ def test_figures_of_nothing_are_left_out():
     assert "iou" not in summary([found])
 
 
+@pytest.mark.parametrize("settings", ["fitting", "texture", "pose", "occlusion"])
+def test_every_command_that_reads_masks_takes_an_id(settings):
+    import voge.fitting.settings
+    import voge.occlusion.settings
+    import voge.pose.settings
+    import voge.texture.settings
+
+    kind = {
+        "fitting": voge.fitting.settings.FitFilesSettings,
+        "texture": voge.texture.settings.TextureSettings,
+        "pose": voge.pose.settings.PictureEstimation,
+        "occlusion": voge.occlusion.settings.SceneSettings,
+    }[settings]
+    assert kind().mask_id is None
+    assert kind(mask_id=3).mask_id == 3
+    with pytest.raises(ValueError, match="mask_id must be at least 0"):
+        kind(mask_id=-1)
+
+
 # ---- Photos that EXIF turns ------------------------------------------------------------------
 
 TURNS = {  # orientation: the upright picture of a stored one

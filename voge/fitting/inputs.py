@@ -83,6 +83,7 @@ def _from_files(settings: FitFilesSettings, path: Path, notes: list[str]) -> Inp
         images=_folder(settings.images),
         masks=_folder(settings.masks),
         use_masks=settings.use_masks,
+        mask_id=settings.mask_id,
         downscale=settings.downscale,
         memory=1e9 * settings.max_picture_memory,
     )

@@ -297,6 +297,9 @@ class FitFilesSettings(FitSettings):
         default_text="mask_path, else the pictures' alpha",
     )
     use_masks: bool = option(True, "false: colors alone")
+    mask_id: int | None = option(
+        None, "id of the object in masks that are maps of ids", at_least=0, default_text="any above 0"
+    )
     downscale: float = option(1.0, "divides the pictures' sides", at_least=1, flag="--downscale")
     max_picture_memory: float = option(
         2.0, "gigabytes that pictures and masks take in memory; more of them wait in a temporary file", above=0

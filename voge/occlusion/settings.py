@@ -171,6 +171,9 @@ class SceneSettings(Settings):
     solve: SolveSettings = nested(SolveSettings, "how poses are found", promote=True)
     settings: RenderSettings = nested(RenderSettings, "how rays meet ellipsoids", promote=True)
     convert: Conversion = nested(Conversion, "how meshes and points are converted")
+    mask_id: int | None = option(
+        None, "id of the object in silhouettes that are maps of ids", at_least=0, default_text="any above 0"
+    )
     seed: int = option(0, "seed of all random numbers", flag="--seed", metavar="N")
 
     @property

@@ -101,7 +101,7 @@ def _read(entry: Mapping[str, Any], camera: Cameras, stored: bool, bodies: Bodie
             raise DataError(named, "has no features beside it", 'write "features": FILE.npz')
         image = _fitting(entry["features"], like.new_tensor(_read_features(entry["features"])), camera)
     if "silhouette" in entry:
-        silhouette = _mask(entry["silhouette"], read, camera)
+        silhouette = _mask(entry["silhouette"], read, camera, settings.mask_id)
     if "mask" in entry:
         mask = _mask(entry["mask"], read, camera)
     silhouette = silhouette if Loss.silhouette in losses else None
@@ -115,9 +115,9 @@ def _read(entry: Mapping[str, Any], camera: Cameras, stored: bool, bodies: Bodie
     return Target(camera, image, silhouette, mask)
 
 
-def _mask(path: Path, picture: Pixels | None, camera: Cameras) -> Tensor:
+def _mask(path: Path, picture: Pixels | None, camera: Cameras, mask_id: int | None = None) -> Tensor:
     """A mask (H, W) of a picture."""
-    return _fitting(path, read_mask(path, picture).share.to(camera.Ks), camera)
+    return _fitting(path, read_mask(path, picture, mask_id=mask_id).share.to(camera.Ks), camera)
 
 
 def _read_features(path: Path) -> Any:

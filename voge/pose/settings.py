@@ -251,6 +251,9 @@ class PictureEstimation(Estimation):
     mask: str | None = option(
         None, "picture of the object's silhouette, in place of --box", flag="--mask", metavar="FILE"
     )
+    mask_id: int | None = option(
+        None, "id of the object in masks that are maps of ids", at_least=0, default_text="any above 0"
+    )
     pose: str | None = option(None, "camera and rough pose (pose.json), for --features", flag="--pose", metavar="FILE")
     focal: float | None = option(
         None, "focal length, pixels", above=0, default_text="unknown: then distances are of no meaning"

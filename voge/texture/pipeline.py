@@ -106,9 +106,15 @@ def from_photos(
         DataError: a file cannot be used, or a camera does not see the object.
     """
     settings = settings or TextureSettings()
-    margin = settings.solving.margin
     posed = load_posed_images(
-        images, poses, model, masks=masks, occluders=occluders, cameras=settings.cameras, margin=margin
+        images,
+        poses,
+        model,
+        masks=masks,
+        occluders=occluders,
+        cameras=settings.cameras,
+        margin=settings.solving.margin,
+        mask_id=settings.mask_id,
     )
     return texture_images(posed, settings, device=device)
 

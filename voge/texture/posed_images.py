@@ -61,6 +61,7 @@ def load_posed_images(
     occluders: Files = (),
     cameras: CameraFile | None = None,
     margin: int = Solving.margin,
+    mask_id: int | None = None,
 ) -> PosedImages:
     """Read images with their cameras, and find the model's file.
 
@@ -69,10 +70,11 @@ def load_posed_images(
             name.
         poses: a file of cameras for all images, or one for each in their order.
         model: ellipsoids, a mesh or points; None: the model that a pose names.
-        masks: for each image a picture that is white on the object.
+        masks: for each image a picture that is white on the object, or a map of ids.
         occluders: for each image a picture that is white where something hides the object.
         cameras: how the files of cameras are read.
         margin: pixels along the rims of masks that are left out.
+        mask_id: id of the object in masks that are maps of ids; any above 0 by default.
 
     Raises:
         SettingsError: something is missing, or images and poses do not pair up.
@@ -95,9 +97,9 @@ def load_posed_images(
         camera = _fitting(path, photo, view, pose, notes)
         mask = Path(masks[number]) if masks else view.mask
         occluder = Path(occluders[number]) if occluders else None
-        share = _share(photo, mask, occluder, margin, read)
+        share = _share(photo, mask, occluder, margin, mask_id, read)
         posed.append(PosedImage(name, path, photo, camera.to(torch.float32), pose, share))
-    notes += mask_notes(read)
+    notes += mask_notes(read, mask_id)
     channels = {each.photo.image.shape[2] for each in posed}
     if len(channels) > 1 or len({each.photo.colors for each in posed}) > 1:
         kinds = ", ".join(f"{each.path} has {each.photo.image.shape[2]}" for each in posed[:4])
@@ -168,13 +170,15 @@ def _fitting(path: Path, photo: Photo, view: View, pose: Path, notes: list[str])
     )
 
 
-def _share(photo: Photo, mask: Path | None, occluder: Path | None, margin: int, read: list[Facts]) -> Tensor | None:
+def _share(
+    photo: Photo, mask: Path | None, occluder: Path | None, margin: int, mask_id: int | None, read: list[Facts]
+) -> Tensor | None:
     """The weight (H, W) of pixels by mask and occluder, without their rims; masks go to `read`."""
     shares = []
     for path, inside in ((mask, True), (occluder, False)):
         if path is None:
             continue
-        found_mask = read_mask(path, photo)
+        found_mask = read_mask(path, photo, mask_id=mask_id if inside else None)
         if inside:
             read.append(found_mask.facts)
         share = found_mask.share

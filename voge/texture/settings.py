@@ -76,6 +76,9 @@ class TextureSettings(Settings):
     cameras: CameraFile = nested(CameraFile, "what the files of poses leave open")
     settings: RenderSettings = nested(RenderSettings, "how rays meet ellipsoids", promote=True)
     convert: Conversion = nested(Conversion, "how a mesh or points are converted")
+    mask_id: int | None = option(
+        None, "id of the object in masks that are maps of ids", at_least=0, default_text="any above 0"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -105,6 +105,7 @@ def work(
         occluders=config.occluder,
         cameras=config.cameras,
         margin=config.solving.margin,
+        mask_id=config.mask_id,
     )
     console.told(posed)
     folder = Path(config.out or f"{posed.images[0].path.stem}_texture")

@@ -233,7 +233,7 @@ def _box(settings: PictureEstimation, path: Path, image: NDArray[np.uint8]) -> B
     """Find the box around the object in a picture (H, W, 3), from the settings."""
     height, width = image.shape[:2]
     if settings.mask is not None:
-        mask = read_mask(settings.mask, read_photo(path)).share.numpy() > 0.5
+        mask = read_mask(settings.mask, read_photo(path), mask_id=settings.mask_id).share.numpy() > 0.5
         if mask.shape != (height, width):
             found = f"{mask.shape[1]}x{mask.shape[0]}"
             raise DataError(settings.mask, f"is {found}, {path} is {width}x{height}", "give the mask of the picture")
