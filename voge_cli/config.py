@@ -104,7 +104,7 @@ def load(
     except UsageError as error:
         if file is None:
             raise
-        # Whose fault is it? The file's, where it fails alone in the same way.
+        # Blame the file if it fails on its own with the same message.
         try:
             _compose(command, [f"+{_LAYERS}=[file]"])
         except UsageError as alone:
