@@ -218,8 +218,29 @@ MALFORMED = {
         "distortion: is given with model pinhole; opencv and fisheye have it",
     ),
     "json-lens-missing": ({"a.json": changed(MATRICES, "views", 0, "model", "fisheye")}, "has no 'distortion'"),
-    "npz-cut": ({"a.npz": b"PK\x03\x04 and no more"}, "a.npz: cannot be read as .npz"),
-    "npz-pickle": ({"a.npz": {"matrix": np.array([{"a": 1}], dtype=object)}}, "a.npz: cannot be read as .npz"),
+    "npz-cut": (
+        {"a.npz": b"PK\x03\x04 and no more"},
+        "a.npz: cannot be read as .npz (it is a damaged zip file); is it complete?",
+    ),
+    "npz-cut-short": ({"a.npz": b"PK\x03\x04"}, "a.npz: cannot be read as .npz"),
+    "npz-text": (
+        {"a.npz": b"camera"},
+        "a.npz: cannot be read as .npz (it is no zip file, as .npz are); is it the right",
+    ),
+    "npz-pickle": (
+        {"a.npz": {"matrix": np.array([{"a": 1}], dtype=object)}},
+        "a.npz: cannot be read as .npz (it holds objects of Python, not numbers); save arrays",
+    ),
+    "json-comma": ({"a.json": '{"frames": [1, 2,]}'}, "a.json: is no JSON (line 1: "),
+    "json-cut-text": ({"a.json": '{"frames": "abc'}, "); is it complete?"),
+    "colmap-word-image": (
+        text_model(images="4 1 0 0 0 0 0 five 2 a.jpg\n\n"),
+        "line 1: has a word that is no number ('five'); export",
+    ),
+    "colmap-word-id": (
+        text_model(images="4.5 1 0 0 0 0 0 5 2 a.jpg\n\n"),
+        "line 1: has a word that is no whole number ('4.5')",
+    ),
     "npz-keys": ({"a.npz": {"points": np.zeros((3, 3))}}, "holds no cameras that are known; it has points"),
     "npz-shape": ({"a.npz": {**ARRAYS, "matrix": np.eye(3)}}, "matrix: must have Nx4x4 or Nx3x4 or 4x4 or 3x4 numbers"),
     "npz-zero": ({"a.npz": {**ARRAYS, "matrix": np.zeros((0, 4, 4))}}, "matrix: is empty"),

@@ -114,6 +114,12 @@ def test_a_single_colmap_model_needs_no_note(tmp_path):
     assert load_cameras(tmp_path).notes == ()
 
 
+@pytest.mark.parametrize("place", ["", "sparse", "sparse/0", "colmap/sparse/0", "dense/sparse", "dense/0/sparse"])
+def test_colmap_models_where_its_programs_put_them(tmp_path, place):
+    write_model(tmp_path / place, range(3))
+    stand(load_cameras(tmp_path))
+
+
 def test_colmap_text_of_windows(tmp_path):
     """A byte order mark, and a comment after it."""
     write_model(tmp_path, range(3), points="1.5 2.5 -1 3 4 17", head="\ufeff# by a script\n")
@@ -245,6 +251,25 @@ def test_pictures_named_on_another_computer_are_found(tmp_path, pattern):
     assert [view.image.resolve() for view in views] == [tmp_path / "images" / f"{i}.png" for i in range(3)]
 
 
+@pytest.mark.parametrize("kind", ["json", "pytorch3d", "npz"])
+def test_so_are_those_of_own_files(tmp_path, kind):
+    picture(tmp_path / "images" / "0.png")
+    view = {"K": np.eye(3).tolist(), "matrix": np.eye(4).tolist(), "width": 64, "height": 48}
+    stated = {"convention": "opencv", "direction": "world_to_camera"}
+    if kind == "json":
+        path = write_json(tmp_path / "m.json", {**stated, "views": [{**view, "image": "images\\0.png"}]})
+    elif kind == "npz":
+        path = tmp_path / "m.npz"
+        np.savez(path, **{**view, "matrix": np.eye(4)[None], "images": np.array(["C:\\a\\images\\0.png"]), **stated})
+    else:
+        document = {"R": [np.eye(3).tolist()], "T": [[0, 0, 3]], "focal_length": 2.0, "image_size": [[48, 64]]}
+        path = write_json(tmp_path / "m.json", {**document, "principal_point": [[0, 0]], "images": ["images\\0.png"]})
+    (found,) = load_cameras(path)
+    assert found.image.is_file()
+    if kind != "npz":
+        assert found.name in ("0", "0.png")
+
+
 def test_a_backslash_may_be_part_of_a_name(tmp_path):
     picture(tmp_path / "a\\0.png")
     (view, *_) = load_cameras(write_json(tmp_path / "t.json", {**TOP, "frames": frames("a\\{i}.png")}))
@@ -255,6 +280,8 @@ def test_a_backslash_may_be_part_of_a_name(tmp_path):
     ("keys", "name"),
     [
         ({"ftheta_p0": 0.0, "ftheta_p1": 0.0095, "ftheta_p5": 0.0}, r"an f-theta lens \(ftheta_p1\)"),
+        ({"ftheta": {"p1": 0.0095}}, r"an f-theta lens \(ftheta\)"),
+        ({"is_latlong": True}, r"a latitude-longitude picture \(is_latlong\)"),
         ({"latlong": True}, r"a latitude-longitude picture \(latlong\)"),
         ({"equirectangular": True}, "an equirectangular picture"),
         ({"orthographic": True}, "parallel rays"),

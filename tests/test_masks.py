@@ -188,6 +188,12 @@ def test_a_dark_jpeg_is_refused(tmp_path):
         share(tmp_path / "m.jpg", IDS * np.uint8(20), quality=60)
 
 
+def test_tiffs(tmp_path):
+    np.testing.assert_array_equal(share(tmp_path / "m.tif", DISC.astype(np.uint16)), DISC)
+    with pytest.raises(DataError, match=r"f.tif: holds fractions, and masks whole numbers; save it as PNG"):
+        share(tmp_path / "f.tif", SOFT.astype(np.float32))
+
+
 def test_a_photo_is_no_mask(tmp_path):
     values = np.random.default_rng(0).integers(0, 256, (H, W, 3)).astype(np.uint8)
     with pytest.raises(DataError, match=r"has \d+ colors, which are no mask, and no black; save it as PNG"):
@@ -327,7 +333,7 @@ def test_pictures_of_a_list_of_views_and_their_masks_are_as_stored(tmp_path, ori
     np.testing.assert_array_equal(images[0].numpy() > 0.5, GRAY > 0)
     np.testing.assert_array_equal(masks[0].numpy(), DISC)
     (note,) = notes
-    assert note.startswith(f"taken as stored, whatever its EXIF orientation {orientation} says")
+    assert note == f"EXIF's orientation {orientation} is not followed: cameras are of the stored pixels"
 
 
 @pytest.mark.parametrize("orientation", TURNS)
@@ -349,7 +355,7 @@ def test_only_the_turned_picture_has_its_cameras_size(tmp_path, orientation):
         images, masks, notes = captured(path)
         np.testing.assert_array_equal(images[0].numpy() > 0.5, TURNS[orientation](GRAY) > 0)
         np.testing.assert_array_equal(masks[0].numpy(), TURNS[orientation](DISC))
-        assert any("turned upright against the rule (its EXIF orientation is" in note for note in notes)
+        assert f"turned upright by EXIF (orientation {orientation}): only so the picture has its camera's size" in notes
         assert load_cameras(path).notes == ()
 
 
@@ -357,7 +363,7 @@ def test_only_the_turned_picture_has_its_cameras_size(tmp_path, orientation):
 def test_a_photo_of_a_single_pose_is_turned_and_its_mask_with_it(tmp_path, orientation):
     photo = read_photo(save(tmp_path / "a.png", GRAY, exif=exif(orientation)))
     np.testing.assert_array_equal(photo.image.numpy(), TURNS[orientation](GRAY))
-    assert photo.notes == (f"turned upright, as its EXIF orientation {orientation} says",)
+    assert photo.notes == (f"turned upright by EXIF (orientation {orientation})",)
     for options in ({}, {"exif": exif(orientation)}):
         mask = read_mask(save(tmp_path / "m.png", DISC, **options), photo)
         np.testing.assert_array_equal(mask.share.numpy(), TURNS[orientation](DISC))
@@ -367,7 +373,7 @@ def test_a_photo_whose_stored_pixels_have_the_poses_size(tmp_path):
     photo = read_photo(save(tmp_path / "a.png", GRAY, exif=exif(6)), size=(W, H))
     np.testing.assert_array_equal(photo.image.numpy(), GRAY)
     assert photo.notes == (
-        "taken as stored against the rule (its EXIF orientation is 6): only so it has its camera's size",
+        "taken as stored, not turned by EXIF (orientation 6): only so the picture has its camera's size",
     )
 
 

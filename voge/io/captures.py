@@ -164,10 +164,12 @@ def read_names(path: Path) -> Sequence[str]:
     Raises:
         DataError: there is no such file, or nothing in it.
     """
+    if not path.is_file():
+        raise DataError(path, "no such file", "write the names of views into it, one a line")
     try:
-        lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(path, f"cannot be read as a list of views ({error})", "write one name a line") from error
+        lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise DataError(path, "is no list of views (not text in UTF-8)", "write one name a line") from error
     names = [line for line in lines if line]
     if not names:
         raise DataError(path, "names no view", "write one name a line")

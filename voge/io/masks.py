@@ -136,6 +136,10 @@ def _pixels(path: Path, image: Any, deep: int | None) -> tuple[Array, int]:
     """Values (H, W, 1 to 4) as they are stored, and the largest that their type has."""
     if deep is not None:
         return read_deep(path, deep, image.size), 65535
+    if image.mode == "F":
+        raise DataError(path, "holds fractions, and masks whole numbers", "save it as PNG in 8 or 16 bits")
+    if image.mode.startswith("I"):  # TIFF of 16 bits
+        return np.array(image).clip(0, 65535).astype(np.uint16)[..., None], 65535
     if image.mode in ("1", "L"):
         values, bits = np.array(image.convert("L"))[..., None], _bits(path)
         top = 255 if bits is None else 2**bits - 1

@@ -148,11 +148,11 @@ def _turn(own: int, shape: tuple[int, int], stored: bool, size: tuple[int, int] 
     fits = {turn: size in (None, shape[::-1] if turn >= 5 else shape) for turn in (1, own)}
     wanted, other = (1, own) if stored else (own, 1)
     if fits[other] and not fits[wanted]:
-        how = "turned upright" if other == own else "taken as stored"
-        return other, (f"{how} against the rule (its EXIF orientation is {own}): only so it has its camera's size",)
+        how = "turned upright by EXIF" if other == own else "taken as stored, not turned by EXIF"
+        return other, (f"{how} (orientation {own}): only so the picture has its camera's size",)
     if stored:
-        return 1, (f"taken as stored, whatever its EXIF orientation {own} says: its camera is of the stored pixels",)
-    return own, (f"turned upright, as its EXIF orientation {own} says",)
+        return 1, (f"EXIF's orientation {own} is not followed: cameras are of the stored pixels",)
+    return own, (f"turned upright by EXIF (orientation {own})",)
 
 
 def _checked(path: str | Path) -> Path:

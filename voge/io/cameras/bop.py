@@ -27,7 +27,7 @@ from voge.scene.cameras import CameraModel
 
 CAMERAS, POSES = "scene_camera.json", "scene_gt.json"
 FOLDERS = ("rgb", "gray")
-SUFFIXES = (".png", ".jpg", ".tif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif")
 
 
 def read(path: Path, options: Options) -> Views:

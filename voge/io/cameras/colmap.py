@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +23,15 @@ from voge.io.cameras.options import Options
 from voge.io.cameras.views import View, Views, unique_names
 from voge.scene.cameras import CameraModel, intrinsic_matrix
 
-FOLDERS = ("", "sparse", "colmap/sparse", "colmap")  # where a model, or folders of models, lie in a data set
+Number = TypeVar("Number", int, float)
+FOLDERS = (
+    "",
+    "sparse",
+    "colmap/sparse",
+    "colmap",
+    "dense/sparse",
+    "dense/0/sparse",
+)  # where a model, or folders of models, lie in a data set
 
 
 def find(path: Path) -> list[Path]:
@@ -187,16 +196,17 @@ def _read_cameras(path: Path) -> list[Camera]:
             continue
         here = Fields(path, {}, f"line {number}")
         if len(words) < 5:
-            raise here.error(f"must be CAMERA_ID MODEL WIDTH HEIGHT PARAMS, got {len(words)} words", "is it complete?")
+            raise here.error(
+                f"must be CAMERA_ID MODEL WIDTH HEIGHT PARAMS, got {len(words)} words", "export the model again"
+            )
         if words[1] not in MODELS:
             raise here.error(f"unknown camera model '{words[1]}'", f"known are {', '.join(MODELS)}; undistort first")
-        try:
-            camera = Camera(int(words[0]), words[1], int(words[2]), int(words[3]), tuple(map(float, words[4:])))
-        except ValueError as error:
-            raise here.error(f"has a word that is no number ({error})", "export the model again") from error
+        number_of, width, height = (_number(here, words[i], int) for i in (0, 2, 3))
+        camera = Camera(number_of, words[1], width, height, tuple(_number(here, word, float) for word in words[4:]))
         count = MODELS[camera.model].count
         if len(camera.numbers) != count:
-            raise here.error(f"{camera.model} has {count} parameters, got {len(camera.numbers)}", "is it complete?")
+            found = len(camera.numbers)
+            raise here.error(f"{camera.model} has {count} parameters, got {found}", "export the model again")
         cameras.append(camera)
     return cameras
 
@@ -216,12 +226,18 @@ def _read_images(path: Path) -> list[Image]:
                 f"must be IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, got {len(words)} words",
                 "an image has two lines, the second may be empty",
             )
-        try:
-            q, t = tuple(map(float, words[1:5])), tuple(map(float, words[5:8]))
-            images.append(Image(int(words[0]), q, t, int(words[8]), " ".join(words[9:])))
-        except ValueError as error:
-            raise here.error(f"has a word that is no number ({error})", "an image has two lines") from error
+        pose = tuple(_number(here, word, float) for word in words[1:8])
+        own, camera = (_number(here, words[i], int) for i in (0, 8))
+        images.append(Image(own, pose[:4], pose[4:], camera, " ".join(words[9:])))
     return images
+
+
+def _number(here: Fields, word: str, kind: type[Number]) -> Number:
+    try:
+        return kind(word)
+    except ValueError:
+        what = "whole number" if kind is int else "number"
+        raise here.error(f"has a word that is no {what} ('{word[:40]}')", "export the model again") from None
 
 
 def _check_points(here: Fields, words: Sequence[str]) -> None:

@@ -207,8 +207,14 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except Exception as error:  # numpy and zipfile fail with whatever they met
-        reason = (str(error) or type(error).__name__).splitlines()[0][:160]
-        raise DataError(path, f"cannot be read as .npz ({reason})", "is it complete?") from error
+        with path.open("rb") as stream:
+            zipped = stream.read(2) == b"PK"
+        if zipped and isinstance(error, ValueError) and "allow_pickle" in str(error):
+            problem, remedy = "it holds objects of Python, not numbers", "save arrays of numbers and texts"
+        else:
+            problem = "it is a damaged zip file" if zipped else "it is no zip file, as .npz are"
+            remedy = "is it complete?" if zipped else "is it the right file?"
+        raise DataError(path, f"cannot be read as .npz ({problem})", remedy) from error
 
 
 def located(folder: Path, name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from voge.io.cameras.fields import Fields
+from voge.io.cameras.fields import Fields, located
 from voge.io.cameras.transforms import relative
 from voge.io.cameras.views import View, unique_names
 
@@ -16,9 +16,10 @@ from voge.io.cameras.views import View, unique_names
 def names_and_files(document: Fields, count: int) -> tuple[list[str], list[Path | None], list[Path | None]]:
     """Unique names, images and masks of the views, from `names`, `images` and `masks`; each may be left out."""
     named, images, masks = (_texts(document, key, count) for key in ("names", "images", "masks"))
-    stems = [Path(name or image) if name or image else None for name, image in zip(named, images, strict=True)]
+    texts = [(name or image).replace("\\", "/") for name, image in zip(named, images, strict=True)]
+    stems = [Path(text) if text else None for text in texts]
     folder = document.path.parent
-    files = [[folder / text if text else None for text in texts] for texts in (images, masks)]
+    files = [[located(folder, text) if text else None for text in each] for each in (images, masks)]
     names = unique_names([None if stem is None else stem.with_name(stem.name + ".x") for stem in stems])
     return names, files[0], files[1]
 

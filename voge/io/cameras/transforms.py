@@ -24,8 +24,8 @@ from voge.scene.cameras import CameraModel, intrinsic_matrix
 FLIP = torch.diag(torch.tensor([1.0, -1, -1, 1], dtype=torch.float64))  # OpenGL to OpenCV axes and back
 PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "FULL_OPENCV")
 COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4")
-# Lenses of instant-ngp that no camera here has: keys, or beginnings of keys, and what they are called.
-OTHER_LENSES = {"ftheta_": "an f-theta lens", "latlong": "a latitude-longitude picture",
+# Lenses of instant-ngp that no camera here has: parts of keys, and what they are called.
+OTHER_LENSES = {"ftheta": "an f-theta lens", "latlong": "a latitude-longitude picture",
                 "equirectangular": "an equirectangular picture", "orthographic": "parallel rays"}  # fmt: skip
 SUFFIXES = (".png", ".jpg", ".jpeg", ".JPG", ".webp")  # NeRF's synthetic sets leave them out
 
@@ -82,7 +82,7 @@ def _size(frame: Fields, image: Path | None, options: Options) -> tuple[int, int
 def _check_lens(frame: Fields) -> None:
     """Refuse the lenses that only other programs know, by name."""
     for key, value in frame.content.items():
-        name = next((OTHER_LENSES[start] for start in OTHER_LENSES if str(key).startswith(start)), None)
+        name = next((OTHER_LENSES[part] for part in OTHER_LENSES if part in str(key).lower()), None)
         if name is not None and value:
             raise frame.error(f"has {name} ({key}), which is not supported", "undistort the pictures to a pinhole's")
 
@@ -95,7 +95,7 @@ def _check_size(frame: Fields, width: int, height: int) -> None:
     for key, side in (("cx", width), ("cy", height)):
         if key in frame and not side / 4 <= frame.number(key) <= side * 3 / 4:
             problem = f"{key} = {frame.number(key):g} lies far from the middle of the picture's {width}x{height} pixels"
-            raise frame.error(f"{problem}: intrinsics of another size?", remedy)
+            raise frame.error(f"{problem}, as those of another size", remedy)
     if "fl_x" in frame and "camera_angle_x" in frame:
         meant = 2 * frame.number("fl_x", positive=True) * math.tan(min(frame.number("camera_angle_x"), 3.1) / 2)
         if abs(meant - width) > 0.02 * width + 1:
