@@ -1,7 +1,7 @@
 """The folder of an optimizing command: its files, going on with it, and the loop that fills it.
 
-A run is visible while it lasts: `config.yaml` from the start, a line of `metrics.jsonl` every few steps, and
-`checkpoint.safetensors`, which is replaced as a whole, so that whenever the program is killed `--resume` goes on.
+A run is visible while it lasts: `config.yaml` from the start, and a line of `metrics.jsonl` every few steps.
+`checkpoint.safetensors` is replaced as a whole, so that `--resume` goes on whenever the program was killed.
 """
 
 from __future__ import annotations

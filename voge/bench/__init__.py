@@ -1,7 +1,7 @@
 """Speed and memory of renderers, side by side on the same scenes: `voge bench` for Python.
 
-`run` measures all that its settings ask for. `scenes` makes what is rendered, `contenders` are who renders it (this
-package's backends and peers), `measure` times them in turns, `memory` weighs the CPU's, `plot` draws time against size.
+`run` measures all that its settings ask for. `scenes` makes the scenes. `contenders` are the renderers: this package's
+backends and peers. `measure` times them in turns, `memory` weighs those on the CPU, `plot` draws time against size.
 """
 
 import lazy_loader

@@ -1,8 +1,8 @@
 """Converters: triangle meshes and point clouds to ellipsoids (docs/mathematics.md, section 5).
 
-A piece of surface of area m becomes a flat ellipsoid with the piece's second moments and density
-X m / (2 pi s1 s2): a Gaussian of in-plane deviations s1, s2 then spreads X m over its plane, so the surface
-has the mean optical depth X seen head on, whatever the mesh. Float64 inside, float32 out; no gradients.
+A piece of surface of area m becomes a flat ellipsoid with the piece's second moments and density X m / (2 pi s1 s2).
+A Gaussian of in-plane deviations s1, s2 then spreads X m over its plane. So the surface has the mean optical depth X
+seen head on, whatever the mesh. Float64 inside, float32 out; no gradients.
 
 Defaults were chosen on the cow, the bunny and 8,000 random points of the bunny by `benchmarks/fidelity.py`.
 """

@@ -1,7 +1,7 @@
-"""Geometry is moved, with a record of the move, and cut to a box.
+"""Moves geometry, records the move, and cuts geometry to a box.
 
-Every move is kept in the metadata under `source_to_world`, the 4x4 matrix (JSON, rows) from the
-coordinates of the file the set was made of to its present ones, so that an export can undo it.
+The metadata keep every move under `source_to_world`, so that an export can undo it. This 4x4 matrix (JSON, rows) leads
+from the coordinates of the source file to the present ones.
 """
 
 from __future__ import annotations

@@ -61,24 +61,30 @@ def parse_parts(text: str) -> list[str]:
 class Rates(Settings):
     """Learning rates; lengths are in units of the start's radius."""
 
-    surface: Rate = nested(partial(Rate, value=1e-2, final=0.05), "of the centers in the smooth phase")
-    means: Rate = nested(partial(Rate, value=2e-3, final=0.05), "of the centers")
-    scales: Rate = nested(partial(Rate, value=5e-3, final=0.1), "of the logarithms of the scales")
-    quats: Rate = nested(partial(Rate, value=5e-3, final=0.1), "of the rotations")
-    density: Rate = nested(partial(Rate, value=1e-2, final=0.1), "of the densities before softplus")
-    colors: Rate = nested(partial(Rate, value=5e-2, final=0.1), "of the colors before the logistic function")
-    sh: Rate = nested(partial(Rate, value=1e-2, final=0.1), "of the coefficients of harmonics")
+    surface: Rate = nested(partial(Rate, value=1e-2, final=0.05), "learning rate of the centers in the smooth phase")
+    means: Rate = nested(partial(Rate, value=2e-3, final=0.05), "learning rate of the centers")
+    scales: Rate = nested(partial(Rate, value=5e-3, final=0.1), "learning rate of the logarithms of the scales")
+    quats: Rate = nested(partial(Rate, value=5e-3, final=0.1), "learning rate of the rotations")
+    density: Rate = nested(partial(Rate, value=1e-2, final=0.1), "learning rate of the densities before softplus")
+    colors: Rate = nested(
+        partial(Rate, value=5e-2, final=0.1), "learning rate of the colors before the logistic function"
+    )
+    sh: Rate = nested(partial(Rate, value=1e-2, final=0.1), "learning rate of the coefficients of harmonics")
     # Cameras wait until the shape says something of them, and end slowly: Adam's steps would keep them trembling.
     poses: Rate = nested(
-        partial(Rate, value=4e-3, final=0.02, start=0.05), "of cameras: radians, and parts of the distance"
+        partial(Rate, value=4e-3, final=0.02, start=0.05),
+        "learning rate of cameras: radians, and parts of the distance",
     )
     focals: Rate = nested(
-        partial(Rate, value=2e-2, final=0.02, start=0.1), "of the logarithm of the focal lengths' factor"
+        partial(Rate, value=2e-2, final=0.02, start=0.1), "learning rate of the logarithm of the focal lengths' factor"
     )
     centers: Rate = nested(
-        partial(Rate, value=5e-4, final=0.1), "of the principal points' shift: parts of the picture's size"
+        partial(Rate, value=5e-4, final=0.1),
+        "learning rate of the principal points' shift: parts of the picture's size",
     )
-    background: Rate = nested(partial(Rate, value=2e-2, final=0.1), "of the background before the logistic function")
+    background: Rate = nested(
+        partial(Rate, value=2e-2, final=0.1), "learning rate of the background before the logistic function"
+    )
 
 
 def _weight(default: float, help: str) -> Any:
@@ -147,7 +153,10 @@ class Growth(Settings):
     start: float = _part(0.6, "part of the steps after which growth begins")
     until: float = _part(0.85, "part of the steps after which growth ends")
     share: float = option(
-        0.1, "of the ellipsoids that split or are cloned at a time, those that are pulled hardest", above=0, at_most=1
+        0.1,
+        "share of the ellipsoids that split or are cloned at a time: those that are pulled hardest",
+        above=0,
+        at_most=1,
     )
     least_opacity: float = option(0.02, "opacity of the ellipsoids that stay, at least", at_least=0, below=1)
 
@@ -227,11 +236,13 @@ class Sweep(Settings, where="sweep."):
     """Views around the origin. The defaults are those of the textured-mesh tutorial that the paper follows (4.5)."""
 
     views: int = _positive(20, "views, evenly spaced in both angles")
-    distance: float = _positive(2.7, "from the origin, where the mesh is scaled to a largest coordinate of 1")
-    size: int = _positive(128, "pixels a side")
+    distance: float = _positive(
+        2.7, "distance of the cameras from the origin; the mesh is scaled to a largest coordinate of 1"
+    )
+    size: int = _positive(128, "side of the pictures, pixels")
     focal: float = _positive(126.0, "pixels at a side of 128; follows the size")
-    azimuth: tuple[float, float] = option((-180.0, 180.0), "of the first and the last view, degrees")
-    elevation: tuple[float, float] = option((0.0, 360.0), "of the first and the last view, degrees")
+    azimuth: tuple[float, float] = option((-180.0, 180.0), "azimuth of the first and the last view, degrees")
+    elevation: tuple[float, float] = option((0.0, 360.0), "elevation of the first and the last view, degrees")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,13 +263,16 @@ class StartSettings(Settings, where="start."):
 
     kind: StartKind = option(StartKind.sphere, "sphere, box, mesh, points or ellipsoids")
     file: str | None = option(None, "file of a mesh, of points or of ellipsoids", default_text="none")
-    count: int = option(2562, "of a sphere: 12, 42, 162, 642, 2562 or 10242; of a box: 6 n^2")
+    count: int = option(2562, "ellipsoids of a sphere: 12, 42, 162, 642, 2562 or 10242; of a box: 6 n^2")
     radius: float | None = option(
-        None, "world units", above=0, default_text="what the masks cover; of a mesh's views 1"
+        None,
+        "radius of the sphere, half an edge of the box, world units",
+        above=0,
+        default_text="what the masks cover; of a mesh's views 1",
     )
     center: list[float] | None = option(
         None,
-        "world units",
+        "middle of the sphere or the box, world units",
         holds=lambda center: len(center) == 3,
         rule="must have three numbers",
         default_text="where the cameras look; of a mesh's views the origin",
@@ -296,7 +310,7 @@ class FitFilesSettings(FitSettings):
         metavar="DIR",
         default_text="mask_path, else the pictures' alpha",
     )
-    use_masks: bool = option(True, "false: colors alone")
+    use_masks: bool = option(True, "use masks, or the pictures' alpha; false: colors alone")
     mask_id: int | None = option(
         None, "id of the object in masks that are maps of ids", at_least=0, default_text="any above 0"
     )

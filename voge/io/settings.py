@@ -80,7 +80,9 @@ class CameraFile(Settings):
     )
     format: str | None = option(None, "format of the file", default_text="told from the file")
     convention: Convention | None = option(None, "axes of bare matrices", default_text="what the file says")
-    direction: Direction | None = option(None, "what bare matrices map", default_text="what the file says")
+    direction: Direction | None = option(
+        None, "direction of bare matrices: from the world to the camera, or back", default_text="what the file says"
+    )
     object_id: int | None = option(None, "BOP: the object whose frame is the world")
 
 

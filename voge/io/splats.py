@@ -2,8 +2,8 @@
 
 Files of 3DGS hold logarithms of the standard deviations, quaternions (w, x, y, z), and an opacity o by its logit. Our
 density is what gives the same opacity through the center, o = 1 - exp(-density), so density = softplus(logit). That is
-exact both ways, nothing is capped: only an opacity of exactly 1 (an infinite logit) is read as the largest below 1 in
-float32, density 16.6, and density 0 is written as logit -20.
+exact both ways, and nothing is capped. Only an opacity of exactly 1 (an infinite logit) is read as the largest below 1
+in float32, density 16.6. Density 0 is written as logit -20.
 
 At a distance of r standard deviations 3DGS stops o exp(-r^2/2) of the light, a volume 1 - exp(-density exp(-r^2/2)),
 which is wider. So ours are narrower than the file's by `narrowing`, and wider again when written: then each stops the

@@ -1,7 +1,7 @@
 """Textures on triangle meshes: their color at a place of a face, and their mean over a piece of surface.
 
-A mean over a footprint is taken from a pyramid of ever smaller pictures, each half as large as the one before, between
-the two levels whose pixels are about as large as the footprint; so no texel is skipped, however fine the texture.
+A mean over a footprint comes from a pyramid of pictures, each half as large as the one before. It lies between the two
+levels whose pixels are about as large as the footprint. So no texel is skipped, however fine the texture.
 """
 
 from __future__ import annotations

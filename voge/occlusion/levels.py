@@ -1,8 +1,8 @@
 """The targets at several resolutions, and how far a scene is from them.
 
 A level takes every s-th ray of a picture, through the centers of pixels that the target has, and blurs the
-differences. So the true poses leave no difference at any level. Means over pixels, or ellipsoids widened to a coarse
-pixel's size, were quicker to make, but they moved the optimum by up to a third of an object.
+differences. So the true poses leave no difference at any level. Means over pixels and ellipsoids
+widened to a coarse pixel's size were quicker. But they moved the optimum by up to a third of an object.
 """
 
 from __future__ import annotations

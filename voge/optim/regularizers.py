@@ -1,8 +1,9 @@
 """Terms that say what a set of ellipsoids, or a mesh, should look like whatever the pictures say.
 
-Every term is a mean (), 0 at best, without unit, so that a weight means the same for an object of any size, and
-differentiable in everything it takes. Terms on neighbors take a graph from `nearest_neighbors`, made anew every
-now and then, since who is near whom is a discrete choice without gradient. Formulas are derived in docs/fit.md.
+Every term is a mean (), 0 at best, and differentiable in everything that it takes. It has no unit, so that a weight
+means the same for an object of any size. Terms on neighbors take a graph from `nearest_neighbors`. The caller makes the
+graph anew every now and then, since the choice of neighbors is discrete and has no gradient. Formulas are derived in
+docs/fit.md.
 """
 
 from __future__ import annotations

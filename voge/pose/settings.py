@@ -152,7 +152,10 @@ class Refinement(Settings):
     method: Method = option(Method.lm, "how the best are refined", flag="--refine")
     # 12 steps of lm match 300 of Adam, the paper's number.
     steps: int | None = option(
-        None, "steps taken", at_least=0, default_text="12 of lm, 30 where more than the rotation is free, 300 of adam"
+        None,
+        "steps of the refinement",
+        at_least=0,
+        default_text="12 of lm, 30 where more than the rotation is free, 300 of adam",
     )
     free: Free | None = option(
         None, "rotation, distance or pose: what is unknown", default_text="rotation in data sets, pose in pictures"
@@ -277,8 +280,10 @@ class MatchSettings(Settings):
         flag="--model",
         metavar="RUN|FILE",
     )
-    shape: Shape = option(Shape.cuboid, "of a data set, without model: cuboid of the meshes' mean size, or mesh")
-    count: int = option(800, "ellipsoids, about", at_least=1)
+    shape: Shape = option(
+        Shape.cuboid, "shape of a data set's objects, without model: cuboid of the meshes' mean size, or mesh"
+    )
+    count: int = option(800, "number of ellipsoids, about", at_least=1)
     size: float = option(0.6, "size of the crops: at 1 an object of size 1 spans 600 pixels", above=0)
     filter: float = option(FILTER, _FILTER, at_least=0)
     delta: list[float] = option(

@@ -1,8 +1,8 @@
 """Pictures of objects at one apparent size, with the camera that sees them so.
 
-As in the field's pipelines an image is scaled until its object appears as from `distance` with `focal`, and cut around
-the point that the object's origin projects to. The camera of the crop is exact: the object keeps its own distance, and
-the focal length takes the scale.
+An image is scaled until its object appears as from `distance` with `focal`, as in the field's pipelines. Then it is cut
+around the point that the object's origin projects to. The camera of the crop is exact: the object keeps its own
+distance, and the focal length takes the scale.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training crops, made a batch at once where the network runs: cut, scaled, recolored, partly hidden.
 
-A crop is a linear map of the picture's pixels followed by arithmetic on all of them, so that one pass over a batch
-takes less of a GPU than passing on what the CPU would have made.
+A crop is a linear map of the picture's pixels, followed by arithmetic on all of them. One pass over a batch on the GPU
+costs less than to copy crops that the CPU has made.
 """
 
 from __future__ import annotations

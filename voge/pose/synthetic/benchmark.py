@@ -1,7 +1,7 @@
 """A synthetic benchmark with exact labels in the layout of PASCAL3D+ and Occluded PASCAL3D+.
 
-Test images have shapes, backgrounds, textures, lights and occluders of their own; every image is made from a seed of
-its own, so that any part of the set can be made again, alone or by several processes.
+Test images have shapes, backgrounds, textures, lights and occluders of their own. Every image has a seed of its own, so
+that any part of the set can be made again, alone or by several processes.
 """
 
 from __future__ import annotations
