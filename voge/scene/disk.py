@@ -57,13 +57,12 @@ class DiskPictures:
         assert len(data) == self._size
         os.pwrite(self.file.number, data, self.rows[row] * self._size)
 
-    def read(self, rows: Sequence[int]) -> Tensor:
-        """Pictures (len(rows), H, W[, C]) uint8."""
-        found = np.empty((len(rows), self._size), np.uint8)
+    def read(self, rows: Sequence[int], into: Tensor | None = None) -> Tensor:
+        """Pictures (len(rows), H, W[, C]) uint8, in memory of their own or in that of `into`."""
+        found = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8) if into is None else into
         for place, row in enumerate(rows):
-            data = os.pread(self.file.number, self._size, self.rows[row] * self._size)
-            found[place] = np.frombuffer(data, np.uint8)
-        return torch.from_numpy(found.reshape(len(rows), *self.shape[1:]))
+            os.preadv(self.file.number, [found[place].numpy().data], self.rows[row] * self._size)
+        return found
 
     @property
     def _size(self) -> int:
@@ -98,6 +97,15 @@ def floats(pictures: Pictures, rows: Sequence[int], device: torch.device) -> Ten
 
 
 def each(pictures: Pictures) -> Iterator[Tensor]:
-    """The pictures one by one, as floats, where they are."""
+    """The pictures one by one, as floats, where they are; the next takes the memory of the one before.
+
+    Memory of its own for each would be freed in pieces that the next does not fit into, view after view.
+    """
+    if isinstance(pictures, Tensor):
+        for row in range(len(pictures)):
+            yield floats(pictures, [row], pictures.device)[0]
+        return
+    stored = torch.empty((1, *pictures.shape[1:]), dtype=torch.uint8)
+    picture = torch.empty(pictures.shape[1:])
     for row in range(len(pictures)):
-        yield floats(pictures, [row], pictures.device)[0]
+        yield picture.copy_(pictures.read([row], stored)[0]).div_(255)
