@@ -417,7 +417,7 @@ def test_draco_is_decoded(tmp_path, required):
     draco = pytest.importorskip("DracoPy")
     name = "KHR_draco_mesh_compression"
     packed = draco.encode(
-        TRIANGLE.astype(float), faces=np.array([[0, 1, 2]]), colors=np.array([[0, 255, 0]] * 3, np.uint8)
+        TRIANGLE.astype(float), faces=np.array([[0, 1, 2]]), colors=np.array([[51, 255, 102]] * 3, np.uint8)
     )
     decoded = draco.decode(packed)
     numbers = {3: "", **{a["attribute_type"]: a["unique_id"] for a in decoded.attributes}}
@@ -432,7 +432,7 @@ def test_draco_is_decoded(tmp_path, required):
     builder.node({"attributes": {"POSITION": 0, "COLOR_0": 1}, "extensions": {name: inner}})
     mesh = mesh_of(builder.save(tmp_path / "a.gltf"))
     assert area(mesh) == pytest.approx(2, rel=1e-3)
-    assert mesh.colors == pytest.approx(np.array([[0, 1, 0]] * 3), abs=0.01)
+    assert mesh.colors == pytest.approx(np.array([[0.2, 1, 0.4]] * 3), abs=0.01)
 
 
 def test_meshoptimizer_is_decoded(tmp_path):
@@ -708,6 +708,9 @@ def test_a_texture_named_in_a_ply_colors_it(tmp_path, where):
         ("COFF4 1 0", "{} 0.0 1.0 0.0 1.0", [0, 1, 0]),
         ("CNOFF\n4 1 0", "{} 0 0 1 255 0 0 255", [1, 0, 0]),
         ("NCOFF 4 1 0", "{} 0 0 1 0 255 0 255", [0, 1, 0]),
+        ("NCOFF\n4 1 0", "{} 0 255 0 255 0 0 -2.5", [0, 1, 0]),  # as MeshLab writes it
+        ("NCOFF\n4 1 0", "{} 0 0 -1 0 255 0 255", [0, 1, 0]),
+        ("CNOFF\n4 1 0", "{} 1.0 0.5 0.0 0 0 -1", [1, 0.5, 0]),
         ("NOFF\n4 1 0", "{} 0 0 1", None),
         ("STOFF\n4 1 0", "{} 0.5 0.5", None),
     ],
@@ -765,3 +768,20 @@ def test_points_in_text_have_headings_counts_and_intensities(tmp_path, text, not
     assert points.points[:, 1].tolist() == [0, 1, 4, 9]
     assert points.colors == pytest.approx(np.array([[1, 0.5, 0.25]] * 4), abs=0.003)
     assert len(points.notes) == notes
+
+
+@pytest.mark.parametrize(
+    ("suffix", "row", "color", "note"),
+    [
+        ("xyz", "{} 0 0 40.0 20.0 250.0 255.0", [40 / 255, 20 / 255, 250 / 255], "opacity"),  # as trimesh writes it
+        ("txt", "{} 0 0 0.5 0.25 0.75 1", [0.5, 0.25, 0.75], "opacity"),
+        ("pts", "{} 0 0 40 20 250 255", [20 / 255, 250 / 255, 1], "intensity"),
+        ("xyz", "{} 0 0 40 255 255 255", [1, 1, 1], "intensity"),
+        ("xyz", "{} 0 0 -40 20 250 255", [20 / 255, 250 / 255, 1], "intensity"),
+    ],
+)
+def test_a_seventh_column_that_is_full_is_an_opacity(tmp_path, suffix, row, color, note):
+    text = "".join(row.format(i) + "\n" for i in range(4))
+    points = points_of(write(tmp_path / f"a.{suffix}", text))
+    assert points.colors == pytest.approx(np.array([color] * 4), abs=0.003)
+    assert note in points.notes[0]

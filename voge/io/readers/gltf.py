@@ -18,7 +18,7 @@ import numpy as np
 from voge.errors import DataError
 from voge.io.readers.gltf_data import MESHOPT, Document
 from voge.io.readers.gltf_materials import BASIS, SPECULAR, TRANSFORM, WEBP, Look, Materials
-from voge.io.readers.part import NO_FACES, Content, Part, Skin
+from voge.io.readers.part import NO_FACES, Content, Part, Skin, fractions
 from voge.meshes.mesh import Array
 
 DRACO = "KHR_draco_mesh_compression"
@@ -211,7 +211,7 @@ class _Primitive:
 
     def _attribute(self, name: str, kind: str | None = None, count: int | None = None) -> Array:
         if name in self.packed:
-            values = self.packed[name]
+            values = self._unpacked(name)
         elif name in self.attributes:
             values = self.document.accessor(self.attributes[name], kind).astype(np.float64)
         else:
@@ -219,6 +219,12 @@ class _Primitive:
         if count is not None and len(values) != count:
             raise self.document.wrong(self.place, f"has {len(values)} values of {name} for {count} vertices")
         return values
+
+    def _unpacked(self, name: str) -> Array:
+        """The values of an attribute that Draco held; the accessor says if its integers are fractions."""
+        values = self.packed[name]
+        accessor = self.document.item("accessors", self.attributes[name]) if name in self.attributes else {}
+        return fractions(values) if accessor.get("normalized") is True else values.astype(np.float64)
 
     def _corners(self, count: int) -> Array:
         """The row of every corner, in order."""
@@ -341,7 +347,7 @@ def _draco(document: Document, packed: Any, place: str) -> dict[str, Array]:
         raise DataError(document.path, f"{place} cannot be decompressed ({error})"[:200], "export it again") from error
     columns = {attribute["unique_id"]: np.asarray(attribute["data"]) for attribute in decoded.attributes}
     found: dict[str, Array] = {
-        name: columns[number].astype(np.float64).reshape(len(decoded.points), -1)
+        name: columns[number].reshape(len(decoded.points), -1)
         for name, number in packed["attributes"].items()
         if number in columns
     }

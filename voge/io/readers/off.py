@@ -49,7 +49,10 @@ def read(path: Path) -> Content:
 def _vertices(
     path: Path, rows: list[str], colored: bool, normal: bool, textured: bool, notes: list[str]
 ) -> tuple[Array, Array | None]:
-    """Positions and colors; in a row stand x y z, then a normal, a color and texture coordinates."""
+    """Positions and colors; in a row stand x y z, then a normal, a color and texture coordinates.
+
+    MeshLab puts the color first, so where a normal and a color stand, the one with a sign is the normal.
+    """
     words = [row.split() for row in rows]
     least = 3 + 3 * normal + 3 * colored + 2 * textured
     short = next((number for number, row in enumerate(words) if len(row) < least), None)
@@ -64,7 +67,9 @@ def _vertices(
         table = numbers_of(" ".join(" ".join(row[:least]) for row in words)).reshape(len(rows), least)
     except ValueError as error:
         raise DataError(path, f"has a vertex that is not numbers ({error})", "export it again") from error
-    first = 3 + 3 * normal
+    signs = any(word.startswith("-") for row in words for word in row[6 : len(row) - 2 * textured])
+    late = normal and not (colored and signs and (table[:, 3:6] >= 0).all())
+    first = 3 + 3 * late
     return table[:, :3], unit_colors(table[:, first : first + 3]) if colored else None
 
 

@@ -39,7 +39,18 @@ def read(path: Path) -> Content:
     rows = _table(path, lines[start:])
     if announced is not None and announced.isdigit() and int(announced) > len(rows):
         raise DataError(path, f"announces {announced} points but has {len(rows)}", "is it complete?")
+    if heading is None and path.suffix.lower() != ".pts" and rows.ndim == 2 and _ends_in_opacity(rows):
+        heading = ["x", "y", "z", "r", "g", "b", "opacity"]
     return columns_of(path, rows, heading) if rows.size else Content([Part(np.zeros((0, 3)))])
+
+
+def _ends_in_opacity(rows: Array) -> bool:
+    """True for x y z r g b a, as trimesh writes them: a is full in all rows, and the color is not white in all."""
+    if rows.shape[1] != 7 or not len(rows):
+        return False
+    top = rows[0, 6]
+    full = top in (1, 255, 65535) and bool((rows[:, 6] == top).all())
+    return full and 0 <= rows[:, 3:6].min() <= rows[:, 3:6].max() <= top and not bool((rows[:, 4:6] == top).all())
 
 
 def _bare(line: str) -> list[str]:
