@@ -92,6 +92,8 @@ def test_jpeg_is_soft(tmp_path):
     red = share(tmp_path / "r.jpg", colored(DISC, (128, 0, 0)), quality=95, subsampling=0)
     assert red[DISC].mean() > 0.9
     assert np.abs(red - DISC)[np.abs(SOFT - 0.5) == 0.5].mean() < 0.02
+    green = share(tmp_path / "g.jpg", colored(DISC, (0, 160, 0)), quality=75)  # its colors have half the pixels
+    assert ((green > 0.5) == DISC).mean() > 0.99
 
 
 # ---- Maps of ids -----------------------------------------------------------------------------
@@ -128,6 +130,13 @@ def test_ids_may_be_far_apart(tmp_path, values, ids):
     np.testing.assert_array_equal(mask.share.numpy(), DISC | OTHER)
     assert mask.facts.ids == ids
     np.testing.assert_array_equal(share(tmp_path / "m.png", values, mask_id=ids[1]), OTHER)
+
+
+def test_a_palette_that_a_program_made_of_colors(tmp_path):
+    image = Image.fromarray(colored(DISC, (200, 0, 0))).quantize(16)
+    image.save(tmp_path / "m.png")
+    mask = read_mask(tmp_path / "m.png")
+    np.testing.assert_array_equal(mask.share.numpy(), DISC)
 
 
 def test_a_map_of_colors(tmp_path):

@@ -100,7 +100,11 @@ def read_picture(path: str | Path) -> NDArray[np.float32]:
 
 def read_bytes(path: str | Path) -> NDArray[np.uint8]:
     """The same with 8 bits, (H, W, 3); quicker where they are what the file holds."""
-    stored = _stored(path)
+    return bytes_of(_stored(path))
+
+
+def bytes_of(stored: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pixels (H, W, 3 or 4) of a file in 8 bits (H, W, 3), over white."""
     return stored if stored.dtype == np.uint8 and stored.shape[2] == 3 else to_bytes(_over_white(stored))
 
 

@@ -28,7 +28,8 @@ IDS = 32  # values at most of a map of ids that says no more than its numbers
 SMALL = 8  # numbers up to here are ids, even where they fill no areas
 COLORS = 16  # colors at most of a map of colors, and grays at most of a palette of ids
 FILLED = 0.5  # of the pixels between 0 and the largest value, if they fill areas, this share has equal neighbors
-ONE_HUE = 0.25  # of shades of one color, channels differ by less, of the largest channel
+ONE_HUE = 0.25  # of shades of one color, channels differ by less, of the largest channel, but at rims of a JPEG
+RIMS = 0.25  # of the pixels at most
 
 Array = NDArray[Any]
 
@@ -167,7 +168,8 @@ def _of_palette(image: Any, mask_id: int | None) -> Values:
         return colors[indices][..., 0] / 255, (), ()
     black = [number for number in used if not colors[number].any()]
     background = 0 if 0 in black or not black else black[0]
-    return indices != background, tuple(number for number in used if number != background), ()
+    ids = tuple(number for number in used if number) if background == 0 else ()  # others were colors, not ids
+    return indices != background, ids, ()
 
 
 def _of_numbers(path: Path, values: Array, top: int, mask_id: int | None, lossy: bool) -> Values:
@@ -190,17 +192,19 @@ def _of_numbers(path: Path, values: Array, top: int, mask_id: int | None, lossy:
 def _of_colors(path: Path, pixels: Array, mask_id: int | None) -> Values:
     if mask_id is not None:
         raise DataError(path, f"has colors, and no id {mask_id}", "save whole numbers, or a palette")
-    wide = pixels.astype(np.int64)
-    codes = (wide[..., 0] << 32) | (wide[..., 1] << 16) | wide[..., 2]
-    found = np.unique(codes)
-    brightness = wide.sum(2)
+    wide = pixels.astype(np.int32) >> (8 if pixels.max() > 255 else 0)
+    codes = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    seen = np.zeros(1 << 24, bool)
+    seen[codes] = True
+    found = np.flatnonzero(seen)
     if len(found) <= 2:
+        brightness = wide.sum(2)
         return (brightness > brightness.min()) | bool(len(found) == 1), (), ()
     if len(found) <= COLORS and found[0] == 0 and _fills(codes, codes > 0):
         return codes > 0, (), (f"masks are maps of {len(found) - 1} colors: any but black is the object",)
     strength = pixels.max(2)
     strong = pixels[strength > strength.max() / 2] / strength[strength > strength.max() / 2][:, None]
-    if (np.abs(strong - strong.mean(0)).max(1) > ONE_HUE).mean() > 0.02:
+    if (np.abs(strong - np.median(strong, 0)).max(1) > ONE_HUE).mean() > RIMS:
         problem = f"has {len(found)} colors, which are no mask" + ("" if found[0] == 0 else ", and no black")
         raise DataError(path, problem, "save it as PNG: white on black, or ids")
     return strength / np.float32(strength.max()), (), ()

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from voge.convert.files import load_model as load_object
 from voge.errors import DataError, SettingsError
-from voge.io.cameras import load_cameras
-from voge.io.images import contact_sheet, cover, read_bytes, read_picture, write_png
+from voge.io.cameras import View, load_cameras
+from voge.io.images import bytes_of, contact_sheet, cover, read_picture, write_png
+from voge.io.photos import read_pixels
 from voge.io.settings import IMAGE_SUFFIXES
 from voge.pose import matching
 from voge.pose.data.crops import Framing, find_framing
@@ -124,11 +125,13 @@ class _Matcher:
 
     def match_anchor(self, path: Path, gallery: Sequence[Path]) -> Matches:
         """The best matches of one anchor for every delta, and a sheet: a delta a row."""
-        image, ellipsoids, K, viewmat, notes = self._anchor(path)
+        image, ellipsoids, view, notes = self._anchor(path)
+        photo = read_pixels(image, size=(view.width, view.height))
+        notes += photo.notes
         if not gallery:
             raise SettingsError("give a gallery after the anchor: pictures, or a folder of them")
         try:
-            frame, framing = instance_frame(read_bytes(image), ellipsoids, K, viewmat)
+            frame, framing = instance_frame(bytes_of(photo.values), ellipsoids, view.K, view.viewmat)
         except ValueError as error:
             raise DataError(path, str(error)) from error
         images, cameras = stack([frame])
@@ -177,8 +180,8 @@ class _Matcher:
         sheet = [[_shown(images[i]), *(_shown(images[best[i]]) for best in picked)] for i in range(min(count, SHOWN))]
         return rows, sheet
 
-    def _anchor(self, path: Path) -> tuple[Path, Ellipsoids, Tensor, Tensor, tuple[str, ...]]:
-        """An anchor's picture, its model, camera and pose, and the notes of the model's file."""
+    def _anchor(self, path: Path) -> tuple[Path, Ellipsoids, View, tuple[str, ...]]:
+        """An anchor's picture, its model and view, and the notes of the model's file."""
         views = load_cameras(path, "pose")
         (view,) = views
         model = self.settings.model
@@ -187,7 +190,7 @@ class _Matcher:
             missing = "image" if view.image is None else "model"
             raise DataError(path, f"names no {missing}", 'add "image" and "model", or give --model FILE')
         loaded = load_object(shape)
-        return view.image, loaded.ellipsoids.to(torch.float32), view.K, view.viewmat, loaded.notes
+        return view.image, loaded.ellipsoids.to(torch.float32), view, loaded.notes
 
     @torch.no_grad()
     def _maps(self, images: Tensor) -> Tensor:

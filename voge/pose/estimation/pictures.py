@@ -23,9 +23,9 @@ from voge.errors import DataError, SettingsError
 from voge.io import bop
 from voge.io.cameras import View, Views, load_cameras, save_cameras
 from voge.io.ellipsoids import save_ellipsoids
-from voge.io.images import read_bytes, write_png, write_video
+from voge.io.images import bytes_of, write_png, write_video
 from voge.io.masks import read_mask
-from voge.io.photos import read_photo
+from voge.io.photos import Pixels, read_pixels
 from voge.pose.data.angles import from_rotation, towards
 from voge.pose.data.frames import Box, Frame, boxed_frame, mask_box, stack
 from voge.pose.estimation.estimator import Estimate, Estimator, ranked
@@ -203,9 +203,11 @@ def _of_category(path: Path, model: PoseModel, settings: PictureEstimation) -> S
     if name not in model.categories:
         raise SettingsError(f"--category must be one of the model's, {', '.join(names)}; got {name}")
     category = model.categories[name]
-    image = read_bytes(path)
-    frame = boxed_frame(image, _box(settings, path, image), category.framing, settings.focal)
-    return Subject(path, image, frame, Estimator(model.network, category, settings), category.ellipsoids)
+    photo = read_pixels(path)
+    image = bytes_of(photo.values)
+    frame = boxed_frame(image, _box(settings, path, photo), category.framing, settings.focal)
+    estimator = Estimator(model.network, category, settings)
+    return Subject(path, image, frame, estimator, category.ellipsoids, photo.notes)
 
 
 def _known(path: Path, model: Path, features: str, settings: PictureEstimation, device: torch.device) -> Subject:
@@ -213,8 +215,9 @@ def _known(path: Path, model: Path, features: str, settings: PictureEstimation, 
     if settings.pose is None:
         raise SettingsError("--features refines a rough pose; give it by --pose pose.json")
     network = fixed(features).to(device)
-    image = read_bytes(path)
     (view,) = load_cameras(settings.pose, "pose")
+    photo = read_pixels(path, size=(view.width, view.height))
+    image = bytes_of(photo.values)
     if (view.width, view.height) != (image.shape[1], image.shape[0]):
         sizes = f"{view.width}x{view.height}, {path} is {image.shape[1]}x{image.shape[0]}"
         raise DataError(settings.pose, f"its camera is {sizes}", "give the camera of the picture")
@@ -226,14 +229,14 @@ def _known(path: Path, model: Path, features: str, settings: PictureEstimation, 
     except ValueError as error:
         raise DataError(model, str(error)) from error
     estimator = Estimator(network, category, settings, known_clutter=False)
-    return Subject(path, image, frame, estimator, placed, loaded.notes)
+    return Subject(path, image, frame, estimator, placed, (*photo.notes, *loaded.notes))
 
 
-def _box(settings: PictureEstimation, path: Path, image: NDArray[np.uint8]) -> Box:
-    """Find the box around the object in a picture (H, W, 3), from the settings."""
-    height, width = image.shape[:2]
+def _box(settings: PictureEstimation, path: Path, photo: Pixels) -> Box:
+    """Find the box around the object in a picture, from the settings."""
+    width, height = photo.size
     if settings.mask is not None:
-        mask = read_mask(settings.mask, read_photo(path), mask_id=settings.mask_id).share.numpy() > 0.5
+        mask = read_mask(settings.mask, photo, mask_id=settings.mask_id).share.numpy() > 0.5
         if mask.shape != (height, width):
             found = f"{mask.shape[1]}x{mask.shape[0]}"
             raise DataError(settings.mask, f"is {found}, {path} is {width}x{height}", "give the mask of the picture")
