@@ -313,7 +313,9 @@ def test_what_a_frame_says_beyond_a_view_is_noted(tmp_path):
     ("keys", "problem"),
     [
         ({"fl_x": 176.0, "cx": 64.0, "cy": 64.0}, "cx = 64 lies far from the middle of the picture's 64x64 pixels"),
-        ({"fl_x": 40.0, "cx": 16.0, "cy": 15.0}, "cy = 15 lies far from the middle"),
+        ({"fl_x": 40.0, "cx": 24.0, "cy": 15.0}, "cy = 15 lies far from the middle"),
+        ({"fl_x": 40.0, "cx": 16.0, "cy": 16.0}, "cx = 16 lies far from the middle"),
+        ({"fl_x": 40.0, "cx": 42.7, "cy": 42.6}, "cx = 42.7 lies far from the middle"),
         (
             {"fl_x": 80.0, "camera_angle_x": 2 * math.atan(128 / 160)},
             "are of 128 pixels across, and the picture is 64x64",
@@ -330,7 +332,7 @@ def test_intrinsics_of_another_size_are_refused_where_the_picture_gives_the_size
 def test_intrinsics_of_the_pictures_size_are_read(tmp_path):
     for i in range(3):
         picture(tmp_path / f"{i}.png")
-    for extra in ({}, {"camera_angle_x": 2 * math.atan(64 / 120)}):
+    for extra in ({}, {"camera_angle_x": 2 * math.atan(64 / 120)}, {"w": 64, "h": 48, "cx": 32, "cy": 24}):
         document = {key: value for key, value in TOP.items() if key not in "wh"}
         stand(load_cameras(write_json(tmp_path / "t.json", {**document, **extra, "frames": frames()})))
 

@@ -78,7 +78,8 @@ class TextureAlbum:
             frames = track(self.frames(), self.settings.turntable, "turntable")
             images.write_video(folder / self.video, iter(frames), fps=self.settings.fps)
         kind = "psnr" if self.textured.posed.colors else "relative_error"
-        return {kind: views[0][kind], "views": views}
+        first = {kind: views[0][kind]} if kind in views[0] else {}
+        return {**first, "views": views}
 
     def frames(self) -> Iterator[Frame]:
         """The frames (H, W, 3) of the turntable, once around from the first photo's camera."""
@@ -113,12 +114,13 @@ class TextureAlbum:
         for kind, each in named.items():
             self._write(folder / kind / f"{image.name}.png", each, shrink=kind != "render")
         found: dict[str, Any] = {"name": image.name, "pixels": int(counts.sum())}
-        square = float(off.double().square().mean()) if len(off) else math.nan
+        if not len(off):  # no figure of nothing
+            return found
+        square = float(off.double().square().mean())
         if image.photo.colors:
-            found["psnr"] = round(-10 * math.log10(square), 2) if square > 0 else None
-        else:
-            size = float(target[counts].double().square().mean()) if len(off) else math.nan
-            found["relative_error"] = round(math.sqrt(square / size), 4) if size > 0 else None
+            found["psnr"] = round(min(-10 * math.log10(max(square, 1e-10)), 100.0), 2)
+        elif (size := float(target[counts].double().square().mean())) > 0:
+            found["relative_error"] = round(math.sqrt(square / size), 4)
         return found
 
     @staticmethod

@@ -92,8 +92,11 @@ def _check_size(frame: Fields, width: int, height: int) -> None:
     if "w" in frame or "h" in frame:
         return
     remedy = f"scale fl_x, fl_y, cx and cy to {width}x{height}, or the pictures to theirs, and add w and h"
-    for key, side in (("cx", width), ("cy", height)):
-        if key in frame and not side / 4 <= frame.number(key) <= side * 3 / 4:
+    shares = {key: 2 * frame.number(key) / side for key, side in (("cx", width), ("cy", height)) if key in frame}
+    # The middle of another size is off by the same share along both sides.
+    scaled = len(shares) == 2 and abs(shares["cx"] - shares["cy"]) < 0.02 and abs(shares["cx"] - 1) > 0.1
+    for key, share in shares.items():
+        if scaled or not 0.5 <= share <= 1.5:
             problem = f"{key} = {frame.number(key):g} lies far from the middle of the picture's {width}x{height} pixels"
             raise frame.error(f"{problem}, as those of another size", remedy)
     if "fl_x" in frame and "camera_angle_x" in frame:
