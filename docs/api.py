@@ -37,7 +37,7 @@ def pages() -> Iterator[tuple[str, str]]:
         path, parts = f"api/{package}.md", [HEAD.format(package)]
         for place, name in re.findall(r"^from (\.\S*) import (\w+) as \w+$", stub.read_text(), re.MULTILINE):
             if place != ".":
-                parts.append(_entry(f"{package}{place}.{name}", path, described))
+                parts.append(_entry(f"{package}.{name}", path, described, f"{package}{place}.{name}"))
         for module in re.findall(r"^from \. import (\w+) as \w+$", stub.read_text(), re.MULTILINE):
             source = stub.parent / f"{module}.py"
             if source.is_file() and f"{package}.{module}" not in INTERNAL:
@@ -49,12 +49,23 @@ def pages() -> Iterator[tuple[str, str]]:
         yield path, "\n".join(parts)
 
 
-def _entry(name: str, path: str, described: dict[str, str]) -> str:
-    """The description of a name, or a link to it where it has one."""
-    if name in described:
-        return f"- [`{name.rpartition('.')[2]}`]({described[name].removeprefix('api/')}#{name})\n"
-    described[name] = path
+def _entry(name: str, path: str, described: dict[str, str], defined: str = "") -> str:
+    """The description of a name at its public address, or a link to it where it has one.
+
+    `described` has the place of each description, such as "voge.md#voge.fit", by the name that its module gives it.
+    """
+    defined = _origin(defined or name)
+    if defined in described:
+        return f"- [`{name}`]({described[defined]})\n"
+    described[defined] = f"{path.removeprefix('api/')}#{name}"
     return f"::: {name}\n    options: {{heading_level: 3}}\n"
+
+
+def _origin(name: str) -> str:
+    """The address where a function or class is written."""
+    module, _, last = name.rpartition(".")
+    thing = getattr(import_module(module), last)
+    return f"{thing.__module__}.{last}" if hasattr(thing, "__qualname__") else name
 
 
 def _public(source: Path) -> list[str]:

@@ -93,6 +93,7 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     subprocess.run(build, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=True)
     page = (tmp_path / "site" / "api" / "voge.html").read_text()
     assert "Views rendered in each step. Must be at least 1." in page  # of FitSettings, from its declaration
+    assert 'id="voge.fit"' in page  # the address that users write
 
 
 def called(words):

@@ -210,6 +210,66 @@ def test_fit(tmp_path):
     assert result.figures()["held_out"] == metrics["held_out"]
 
 
+# ---- Conversion and the demo -----------------------------------------------------------------
+
+
+def test_convert(tmp_path):
+    import trimesh
+
+    from voge.assets.teapot import teapot
+
+    vertices, faces, colors = teapot(2)
+    mesh = tmp_path / "teapot.ply"
+    trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False).export(mesh)
+    run("convert", mesh, "--up", "y", "--method", "triangle", "kappa=0.4", "-o", tmp_path / "command.safetensors")
+    run("convert", mesh, "--normalize", "--count", "90", "-o", tmp_path / "command.ply")
+
+    settings = voge.convert.ConvertSettings(up="y", method="triangle", kappa=0.4)
+    converted = voge.convert.convert_file(mesh, settings)
+    voge.save_ellipsoids(tmp_path / "python.safetensors", converted.ellipsoids)
+    converted = voge.convert.convert_file(mesh, voge.convert.ConvertSettings(normalize=True, count=90))
+    voge.save_ellipsoids(tmp_path / "python.ply", converted.ellipsoids)
+
+    for suffix in ("safetensors", "ply"):
+        assert (tmp_path / f"command.{suffix}").read_bytes() == (tmp_path / f"python.{suffix}").read_bytes()
+
+
+def test_demo(tmp_path):
+    import trimesh
+
+    sizes = ["--turntable", "2", "--size", "24x20", "resolution=2", "video=gif", "steps=1"]
+    run("demo", *sizes, "-o", tmp_path / "command")
+
+    vertices, faces, colors = voge.assets.teapot.teapot(2)
+    python = tmp_path / "python"
+    python.mkdir()
+    trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False).export(python / "teapot.ply")
+    converted = voge.convert.convert_file(python / "teapot.ply", voge.convert.ConvertSettings(up="y"))
+    voge.save_ellipsoids(python / "teapot.safetensors", converted.ellipsoids)
+    settings = voge.imaging.AlbumSettings(
+        azimuth=[30, 120, 210, 300],
+        outputs=["rgb", "alpha", "depth", "normal"],
+        light=voge.imaging.Light(enabled=True),
+        size="24x20",
+        turntable=2,
+        video="gif",
+    )
+    voge.render_album([python / "teapot.safetensors"], tmp_path / "album", settings)
+    photos = voge.imaging.AlbumSettings(
+        size="64x64",
+        azimuth=[30.0 * i for i in range(12)],
+        elevation=[-20.0, 35.0],
+        distance=12.0,
+        background="transparent",
+    )
+    voge.render_album([python / "teapot.safetensors"], python / "photos", photos)
+
+    for folder, count in ((python, 2 + 25), (tmp_path / "album", 4 * (4 + 2) + 2)):
+        made = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+        assert len(made) == count
+        same(tmp_path / "command", folder, *made)
+
+
 # ---- Pictures and cameras --------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import structure
 
 ROOT = structure.ROOT
+COMMANDS = sorted(path for path in (ROOT / "voge_cli" / "commands").glob("*.py") if path.name != "__init__.py")
 
 HEAVY = ("torch", "numpy", "scipy", "trimesh", "safetensors", "PIL", "imageio", "matplotlib", "hydra", "omegaconf")
 
@@ -72,6 +73,19 @@ def test_every_name_that_a_package_promises_is_there():
         assert hasattr(importlib.import_module(package), name), f"{package}.{name}"
     ended = run("import voge; print(voge.io.load_cameras.__name__, voge.occlusion.solve.__name__, voge.__version__)")
     assert ended.startswith("load_cameras solve ")
+
+
+def test_every_module_is_there_after_import_voge_alone(tree):
+    names = [name for name in tree.files if name.startswith("voge.") and "._" not in name and name != "voge.checks"]
+    code = f"import operator, voge\nfor name in {names}: operator.attrgetter(name.removeprefix('voge.'))(voge)"
+    assert run(code) == ""
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=[path.stem for path in COMMANDS])
+def test_a_command_is_a_short_file_with_a_function_of_one_item(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 150
+    assert "work" in [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
 
 
 def test_settings_are_read_without_anything_heavy(tree):

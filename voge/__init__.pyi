@@ -1,3 +1,4 @@
+from . import assets as assets
 from . import bench as bench
 from . import convert as convert
 from . import errors as errors

@@ -1,4 +1,5 @@
 from . import mesh as mesh
+from . import polygons as polygons
 from . import raycast as raycast
 from . import resample as resample
 from . import surfaces as surfaces

@@ -3,3 +3,4 @@ from . import losses as losses
 from . import metrics as metrics
 from . import optimizer as optimizer
 from . import regularizers as regularizers
+from . import settings as settings

@@ -1,5 +1,6 @@
 from . import cameras as cameras
 from . import capture as capture
+from . import disk as disk
 from . import ellipsoids as ellipsoids
 from . import extent as extent
 from . import harmonics as harmonics

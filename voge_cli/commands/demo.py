@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,18 +17,8 @@ from voge_cli.errors import UsageError
 from voge_cli.options import Configuring, Device, Given, Progress, Report, option_groups, perform
 
 if TYPE_CHECKING:
-    from voge.imaging.studio import Shot
-    from voge.rendering.devices import Chosen
     from voge_cli.config import Loaded
 
-# Of the pictures that are fitted to.
-PHOTOS = {
-    "size": "64x64",
-    "azimuth": [30.0 * i for i in range(12)],
-    "elevation": [-20.0, 35.0],
-    "distance": 12.0,
-    "background": "transparent",
-}
 # What takes well under a minute on two cores: with compiled code, and with plain torch.
 AMPLE = {"resolution": 10, "size": "320x256", "turntable": 48, "steps": 150}
 MODEST = {"resolution": 8, "size": "160x128", "turntable": 16, "steps": 10}
@@ -95,6 +84,7 @@ def work(item: Path, loaded: Loaded[DemoConfig], console: Console, *, overwrite:
     from voge.rendering.devices import choose_device
     from voge_cli import outputs
     from voge_cli.demo_page import AZIMUTHS, OUTPUTS, write_page
+    from voge_cli.demo_run import convert_teapot, fit_teapot, take_pictures
 
     outputs.check_folder(item, overwrite)
     chosen = choose_device(loaded.value.device, loaded.value.backend)
@@ -104,13 +94,13 @@ def work(item: Path, loaded: Loaded[DemoConfig], console: Console, *, overwrite:
     config = loaded.value
     started = time.perf_counter()
     with atomic_folder(item) as folder:
-        model = _convert_teapot(folder, config.resolution or 2, console)
+        model = convert_teapot(folder, config.resolution or 2, console)
         converted = time.perf_counter()
         album = {name: getattr(config, name) for name in ("size", "turntable", "video")}
         album |= {"azimuth": AZIMUTHS, "outputs": OUTPUTS, "light": Light(enabled=True)}
-        _take_pictures(Path(model["out"]), folder, album, chosen, console)
+        take_pictures(Path(model["out"]), folder, album, chosen, console)
         rendered = time.perf_counter()
-        fitted = _fit_teapot(folder, item, config, chosen, console)
+        fitted = fit_teapot(folder, item, config, chosen, console)
         figures = {
             "ellipsoids": model["count"],
             "device": str(chosen.device),
@@ -124,62 +114,3 @@ def work(item: Path, loaded: Loaded[DemoConfig], console: Console, *, overwrite:
         write_page(folder, config, figures)
         outputs.write_record(folder, "demo", loaded.text())
     return {"out": str(item), "report": str(item / "report.html"), **figures}
-
-
-def _convert_teapot(folder: Path, resolution: int, console: Console) -> dict[str, Any]:
-    """Write teapot.ply, so that there is a mesh to look at, and teapot.safetensors made of it."""
-    import trimesh
-
-    from voge.assets.teapot import teapot
-    from voge.scene.settings import Up
-    from voge_cli.commands.convert import ConvertConfig, work
-
-    vertices, faces, colors = teapot(resolution)
-    mesh = folder / "teapot.ply"
-    trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False).export(mesh)
-    return work(mesh, ConvertConfig(out=str(mesh.with_suffix(".safetensors")), up=Up.y), console)
-
-
-def _take_pictures(model: Path, folder: Path, album: Mapping[str, Any], chosen: Chosen, console: Console) -> list[Shot]:
-    """Render a model into a folder; returns its views."""
-    from voge.imaging.album import write_album
-    from voge.imaging.loading import load_studio
-    from voge.imaging.settings import AlbumSettings
-    from voge.rendering.settings import RenderSettings
-
-    settings = AlbumSettings(**album, settings=RenderSettings(backend=chosen.backend))
-    studio = load_studio([model], settings, chosen.device)
-    folder.mkdir(exist_ok=True)
-    write_album(studio, folder, console.track)
-    return studio.stills
-
-
-def _fit_teapot(folder: Path, out: Path, config: DemoConfig, chosen: Chosen, console: Console) -> dict[str, Any]:
-    """Take small pictures with alpha and a camera file, as a user would have them, and fit ellipsoids to them."""
-    from voge.io.cameras import View, Views, save_cameras
-    from voge_cli import config as configs
-    from voge_cli.commands.fit import FitConfig, work
-
-    photos = folder / "photos"
-    shots = _take_pictures(folder / "teapot.safetensors", photos, PHOTOS, chosen, console)
-    views = (View.of(shot.camera, shot.name, image=photos / "rgb" / f"{shot.name}.png") for shot in shots)
-    cameras = photos / "transforms.json"
-    save_cameras(cameras, Views(tuple(views)), "transforms")
-    options = {
-        "cameras.file": str(cameras),
-        "out": str(folder / "fit"),
-        "steps": config.steps,
-        "holdout": "4",
-        "start.count": 642,
-        "coarse.factor": 1,
-        "turntable": 0,
-        "film_every": 15,
-        "video": config.video.value,
-        "device": str(chosen.device),
-        "settings.backend": config.backend.value,
-    }
-    figures = work(str(cameras), configs.load("fit", FitConfig, options=options), console)
-    for name in ("config.yaml", "report.html"):  # the folder is about to be called by its name
-        file = folder / "fit" / name
-        file.write_text(file.read_text(encoding="utf-8").replace(str(folder), str(out)), encoding="utf-8")
-    return figures

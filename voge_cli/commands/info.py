@@ -11,12 +11,17 @@ from voge_cli.options import Report, option_groups
 @option_groups
 def info(report: Report) -> None:
     """Show versions, devices, and which backend renders and why."""
-    from voge.rendering import installation
-
     console = report.console()
     with console.warnings_as_notes():
-        document = installation.describe()
+        document = work()
     console.result("\n".join(_lines(document)), document)
+
+
+def work() -> dict[str, Any]:
+    """Describe the one installation that there is."""
+    from voge.rendering import installation
+
+    return installation.describe()
 
 
 def _lines(document: Mapping[str, Any]) -> list[str]:
