@@ -208,3 +208,16 @@ def test_arguments_are_inputs_or_overrides(tmp_path, monkeypatch, arguments, inp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there=1.obj").write_text("")
     assert config.split_arguments(arguments) == (inputs, overrides)
+
+
+@pytest.mark.parametrize("text", ["300", "300.0", "3e2"])
+def test_whole_numbers_are_read_however_they_are_written(tmp_path, text):
+    assert load("convert", overrides=[f"count={text}"]).count == 300
+    assert load("convert", file=write(tmp_path / "a.yaml", f"count: {text}\n")).count == 300
+    assert load(overrides=[f"convert.count={text}"]).convert.count == 300
+
+
+@pytest.mark.parametrize("text", ["300.5", "inf", "many"])
+def test_a_number_that_is_not_whole_is_refused(tmp_path, text):
+    with pytest.raises(UsageError, match=r"count: Value '.*' of type '.*' could not be converted to Integer"):
+        load("convert", overrides=[f"count={text}"])

@@ -137,3 +137,12 @@ def test_missing_textures_and_materials_are_named(folder):
     assert made("model.gltf").features.numpy() == pytest.approx(np.array([[1, 0, 0]] * 3), abs=0.01)
     (folder / "my skin.png").unlink()
     assert "model.gltf: its texture my skin.png is not beside it" in run("model.gltf", "-o", "b.npz").stderr
+
+
+@pytest.mark.parametrize("text", ["300", "300.0", "3e2"])
+def test_a_count_is_read_however_it_is_written(folder, text):
+    assert json.loads(run("ball.ply", "--count", text, "--json").stdout)["count"] == 300
+
+
+def test_a_count_that_is_not_whole_is_refused(folder):
+    assert "'300.5' is no whole number" in run("ball.ply", "--count", "300.5", code=2).stderr

@@ -4,8 +4,10 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from voge import Cameras, Ellipsoids, intrinsics, orbit
 from voge.convert.placement import normalize, turn_upright
@@ -13,6 +15,7 @@ from voge.imaging.lighting import shade
 from voge.imaging.pictures import GRAY, SEEN, take_pictures
 from voge.imaging.previews import show_depth, show_normals
 from voge.imaging.settings import Light
+from voge.io import images
 from voge.scene.extent import bounding_box, camera_distance
 
 
@@ -173,3 +176,23 @@ def test_turning_upright_and_normalizing_are_recorded_as_one_matrix():
 def test_one_point_cannot_be_normalized():
     with pytest.raises(ValueError, match="all one point"):
         normalize(disc())
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+@pytest.mark.parametrize("order", [[0, 0, 0, 0], [0, 1, 1, 2, 2, 0], [0]])
+@pytest.mark.parametrize("fps", [24, 7.5])
+def test_animations_keep_equal_frames_and_their_time(tmp_path, suffix, order, fps):
+    rows, columns = np.mgrid[:67, :101]
+    views = [np.stack([rows + 40 * v, columns, rows + columns], 2).astype(np.uint8) for v in range(3)]
+    images.write_video(tmp_path / f"a.{suffix}", (views[v] for v in order), fps=fps)
+    with Image.open(tmp_path / f"a.{suffix}") as film:
+        assert film.n_frames == len(order)
+        assert film.info["loop"] == 0
+        time = 0
+        for number, view in enumerate(order):
+            film.seek(number)
+            shown = np.asarray(film.convert("RGB")).astype(int)
+            assert np.abs(shown - views[view]).mean() < 6  # 256 colors, or lossy
+            time += film.info["duration"]
+    step = 10 if suffix == "gif" else 1
+    assert abs(time - 1000 * len(order) / fps) <= step / 2

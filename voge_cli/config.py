@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
@@ -21,8 +21,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from voge.option import bare, rows
 from voge_cli.config_keys import Keys, items
 from voge_cli.errors import UsageError
+from voge_cli.options import whole_number
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -84,6 +86,8 @@ def load(
     """
     structured = _thawed(OmegaConf.structured(schema))
     known = Keys(structured, _groups())
+    whole = {row.key for row in rows(schema) if bare(row.type) is int}
+    overrides = [_whole(text, whole) for text in overrides]
     store = ConfigStore.instance()
     store.store(name=f"{command}_schema", node=structured)
     if not (files(PACKAGE) / f"{command}.yaml").is_file():
@@ -91,7 +95,7 @@ def load(
         store.store(name=command, node={"defaults": [f"{command}_schema", *groups, "_self_"]})
     layers = []
     if file is not None:
-        store.store(group=_LAYERS, name="file", node=_read(file, command, known), package="_global_")
+        store.store(group=_LAYERS, name="file", node=_read(file, command, known, whole), package="_global_")
         layers.append("file")
     given = {key: value for key, value in (options or {}).items() if value is not None}
     if given:
@@ -124,6 +128,13 @@ def _compose(command: str, overrides: Sequence[str]) -> Loaded[Any]:
         raise UsageError(_cause(error)) from error
 
 
+def _whole(text: str, keys: Set[str]) -> str:
+    """An override whose number is whole but written as 300.0 or 1e3, as a whole number where the key takes one."""
+    key, sign, value = text.partition("=")
+    number = whole_number(value) if sign and key in keys else None
+    return text if number is None else f"{key}={number}"
+
+
 def _check_overrides(overrides: Sequence[str], known: Keys) -> None:
     for text in overrides:
         try:
@@ -142,7 +153,7 @@ def _check_overrides(overrides: Sequence[str], known: Keys) -> None:
             known.check_choice(key, value)
 
 
-def _read(file: str, command: str, known: Keys) -> dict[str, Any]:
+def _read(file: str, command: str, known: Keys, whole: Set[str]) -> dict[str, Any]:
     """A config file as a layer: its own keys checked, its choice of groups in Hydra's words."""
     path = _find(file, command)
     try:
@@ -156,7 +167,18 @@ def _read(file: str, command: str, known: Keys) -> dict[str, Any]:
     for key, value in items(content):
         known.check(key, f"{file}: ")
         known.check_value(key, value, f"{file}: ")
+    _make_whole(content, whole)
     return {"defaults": [_choice(entry, known, file) for entry in choices or []], **content}
+
+
+def _make_whole(node: dict[str, Any], keys: Set[str], prefix: str = "") -> None:
+    """Floats of a file that are whole, as whole numbers where a key takes one."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            _make_whole(value, keys, f"{prefix}{key}.")
+        elif f"{prefix}{key}" in keys and isinstance(value, (float, str)):
+            number = whole_number(value)
+            node[key] = value if number is None else number
 
 
 def _choice(entry: Any, known: Keys, file: str) -> Any:

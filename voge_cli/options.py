@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
+from typer import BadParameter
 from typer import Option as TyperOption
 
 from voge.option import Row, Settings, bare, option, rows
@@ -157,10 +159,29 @@ def _parameter(name: str, row: Row) -> inspect.Parameter:
     elif isinstance(kind, type) and issubclass(kind, Enum):
         kind = Literal[tuple(str(member.value) for member in kind)]
     metavar = row.option.metavar or ("A,..." if many else None)
-    made = TyperOption(*flags, metavar=metavar, help=_help(row))
+    if kind is int:  # whole numbers may be written as in YAML, such as 1e3
+        made = TyperOption(*flags, metavar=metavar or "<int>", help=_help(row), parser=_whole)
+    else:
+        made = TyperOption(*flags, metavar=metavar, help=_help(row))
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, made]
     )
+
+
+def whole_number(text: object) -> int | None:
+    """The whole number that a text or a float stands for, however it is written; None where it is none."""
+    try:
+        number = float(str(text))
+    except ValueError:
+        return None
+    return int(number) if math.isfinite(number) and number == int(number) else None
+
+
+def _whole(text: str) -> int:
+    number = whole_number(text)
+    if number is None:
+        raise BadParameter(f"'{text}' is no whole number.")
+    return number
 
 
 def _help(row: Row) -> str:

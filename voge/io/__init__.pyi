@@ -1,3 +1,4 @@
+from . import animations as animations
 from . import bop as bop
 from . import cameras as cameras
 from . import captures as captures

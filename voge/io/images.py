@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from voge.errors import SettingsError
+from voge.io.animations import write_gif, write_webp
 from voge.io.files import atomic_file
 
 DEPTH_STEPS = 2**16 - 1  # 16-bit depth: 0 is nothing seen, the rest are steps of `depth_scale`
@@ -142,7 +143,7 @@ def cover(picture: NDArray[np.float32], width: int, height: int) -> NDArray[np.f
 def write_video(path: str | Path, frames: Iterable[ArrayLike], *, fps: float = 24) -> None:
     """Write frames of one size (H, W, 3) as `.mp4` (H.264), `.gif` or `.webp`; the latter two repeat for ever.
 
-    Frames are taken one by one and, as mp4, not kept. H.264 with the pixel format that every player reads
+    Frames are taken one by one and not kept; equal ones stay as many. H.264 with the pixel format of every player
     halves its color planes, so it needs even sizes: an odd width or height gets its last column or row once more.
 
     Raises:
@@ -158,7 +159,8 @@ def write_video(path: str | Path, frames: Iterable[ArrayLike], *, fps: float = 2
         if suffix == ".mp4":
             _encode_mp4(temporary, first, pictures, fps)
         else:
-            _save_animation(temporary, first, pictures, fps)
+            write = write_gif if suffix == ".gif" else write_webp
+            write(temporary, chain([first], pictures), fps)
 
 
 def _same_size(frames: Iterable[ArrayLike]) -> Iterator[NDArray[np.uint8]]:
@@ -249,13 +251,3 @@ def _encode_mp4(path: Path, first: NDArray[np.uint8], rest: Iterable[NDArray[np.
     with imageio.get_writer(path, format="FFMPEG", mode="I", fps=fps, **options) as writer:
         for picture in chain([first], rest):
             writer.append_data(np.pad(picture, even, mode="edge"))
-
-
-def _save_animation(path: Path, first: NDArray[np.uint8], rest: Iterable[NDArray[np.uint8]], fps: float) -> None:
-    from PIL import Image
-
-    options: dict[str, Any] = {"quality": 85} if path.suffix.lower() == ".webp" else {"optimize": False}
-    images = (Image.fromarray(picture) for picture in rest)
-    Image.fromarray(first).save(
-        path, save_all=True, append_images=images, duration=round(1000 / fps), loop=0, **options
-    )
