@@ -18,7 +18,6 @@ COLORS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_bl
 _NORMALS = ("nx", "ny", "nz")
 _POINTS_OF_FACES = ("vertex_indices", "vertex_index")
 _COORDINATES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
-_MATTERS = ("edge", "material", "range_grid", "tristrips", "face", "vertex")
 
 
 def read(path: Path) -> Content:
