@@ -7,7 +7,7 @@ import trimesh
 
 from voge.meshes import surfaces
 from voge.meshes.mesh import Points, build_mesh
-from voge.meshes.resample import CUTS, refine, resample
+from voge.meshes.resample import CUTS, outline_shift, refine, resample
 from voge.meshes.textures import Texture, pyramid
 
 
@@ -102,3 +102,18 @@ def test_what_cannot_be_is_refused():
         resample(Points(np.eye(3)), 5)
     with pytest.raises(ValueError, match="count must be at least 4, got 3"):
         resample(ball(), 3)
+
+
+def test_an_open_mesh_whose_outline_moves_says_so_and_a_closed_one_has_none():
+    rows, columns = np.mgrid[:41, :41]
+    vertices = np.stack([rows, columns, np.sin(rows / 4) * np.cos(columns / 3)], 2).reshape(-1, 3).astype(float)
+    first = (np.arange(40)[:, None] * 41 + np.arange(40)).reshape(-1)
+    faces = np.concatenate([np.stack(c, 1) for c in ((first, first + 1, first + 42), (first, first + 42, first + 41))])
+    sheet = build_mesh(vertices, faces)
+    assert outline_shift(sheet, sheet) < 1e-9
+    assert outline_shift(sheet, refine(sheet, 3000)) < 1e-9
+    coarse = resample(sheet, 60)
+    assert outline_shift(sheet, coarse) > 0.2
+    assert [note.split(" by ")[0] for note in coarse.notes] == ["its outline moves"]
+    ball = trimesh.creation.icosphere(3)
+    assert resample(build_mesh(ball.vertices, ball.faces), 100).notes == ()

@@ -119,7 +119,9 @@ def load_model(
     method = _method(path, geometry, conversion.method)
     if conversion.count is not None:
         count = _vertices(geometry, method, conversion.count)
+        known = geometry.notes
         geometry = _asked(path, lambda: resample(geometry, count))
+        notes += [f"{path}: {note}" for note in geometry.notes if note not in known]
     if unit:
         geometry, matrix = placement.to_unit(geometry)
         record[placement.MOVED] = json.dumps(matrix)

@@ -110,13 +110,13 @@ def border_color(captures: Sequence[Capture]) -> Tensor:
 def _seen_radii(capture: Capture, background: Tensor) -> Tensor:
     """Radius at distance 1 of a disc as large as the object is in each view."""
     focal = capture.cameras.Ks[:, 0, 0].double().cpu()
+    area = torch.zeros(len(capture), dtype=torch.float64, device=capture.kept_images.device)
     if capture.kept_masks is not None:
-        area = torch.stack([mask.double().sum() for mask in each(capture.kept_masks)])
+        for row, mask in enumerate(each(capture.kept_masks)):
+            area[row] = mask.sum(dtype=torch.float64)
     else:
-        behind = background.to(capture.kept_images.device)
-        different = [
-            ((image - behind).abs().amax(-1) > DIFFERENT).double().sum() for image in each(capture.kept_images)
-        ]
-        # Without masks the sphere begins inside: what is outside the object learns the background's color and stays.
-        area = INSIDE**2 * torch.stack(different)
+        behind = background.to(area.device)
+        for row, image in enumerate(each(capture.kept_images)):
+            # Without masks the sphere begins inside: what is outside the object learns the background and stays.
+            area[row] = INSIDE**2 * ((image - behind).abs_().amax(-1) > DIFFERENT).sum()
     return (area.cpu() / math.pi).sqrt() / focal

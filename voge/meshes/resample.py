@@ -13,6 +13,8 @@ from voge.meshes.textures import Texture
 
 COLLAPSED = 0.7  # of the vertices asked for are left by quadrics, which spare flat parts; splitting evens them out
 COLOR_WEIGHT = 4.0  # a face between colors that differ by 1 counts as longer by this many lengths
+OUTLINE = 0.005  # of the extent: farther the rim of an open mesh moves with a note
+OUTLINE_NOTE = "its outline moves by up to {moved:.3g} with --count {count}: fewer vertices do not keep open rims"
 LEAST_WANTED = 0.6  # of the longest: what is shorter waits for another round
 
 
@@ -33,7 +35,32 @@ def resample(geometry: Mesh | Points, count: int) -> Mesh | Points:
     if count >= len(geometry.vertices):
         return refine(geometry, count)
     plain = refine(decimate(geometry, count), count)
+    moved = outline_shift(geometry, plain)
+    if moved > OUTLINE * np.ptp(geometry.vertices, axis=0).max():
+        plain = replace(plain, notes=(*plain.notes, OUTLINE_NOTE.format(moved=moved, count=count)))
     return plain if geometry.colors is None else replace(plain, colors=_nearest_means(geometry, plain))
+
+
+def outline_shift(before: Mesh, after: Mesh) -> float:
+    """The largest distance from a vertex on the rim of an open mesh to the rim of another; 0 for closed meshes."""
+    rim = _rim(before.faces)
+    if not len(rim):
+        return 0.0
+    ends = after.vertices[_rim(after.faces)]
+    if not len(ends):
+        return float(np.ptp(before.vertices, axis=0).max())
+    steps = np.linspace(0, 1, 65)[:, None, None]
+    from scipy.spatial import cKDTree
+
+    places = (ends[:, 0] * (1 - steps) + ends[:, 1] * steps).reshape(-1, 3)
+    return float(cKDTree(places).query(before.vertices[np.unique(rim)])[0].max())
+
+
+def _rim(faces: Array) -> Array:
+    """(E, 2) edges of one face only."""
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1)
+    unique, counts = np.unique(edges, axis=0, return_counts=True)
+    return np.asarray(unique[counts == 1])
 
 
 def refine(mesh: Mesh, count: int) -> Mesh:

@@ -101,11 +101,11 @@ def each(pictures: Pictures) -> Iterator[Tensor]:
 
     Memory of its own for each would be freed in pieces that the next does not fit into, view after view.
     """
-    if isinstance(pictures, Tensor):
-        for row in range(len(pictures)):
-            yield floats(pictures, [row], pictures.device)[0]
+    if isinstance(pictures, Tensor) and pictures.is_floating_point():
+        yield from pictures
         return
     stored = torch.empty((1, *pictures.shape[1:]), dtype=torch.uint8)
-    picture = torch.empty(pictures.shape[1:])
+    picture = torch.empty(tuple(pictures.shape[1:]), device=pictures.device)
     for row in range(len(pictures)):
-        yield picture.copy_(pictures.read([row], stored)[0]).div_(255)
+        eight = pictures.read([row], stored)[0] if isinstance(pictures, DiskPictures) else pictures[row]
+        yield picture.copy_(eight).div_(255)
