@@ -60,7 +60,7 @@ class BenchSettings(Settings):
         flag="--backend", metavar="B,...", default_text="auto", **_SOME,
     )  # fmt: skip
     peers: list[str] = option(
-        ["auto"], "measured beside: of torch, gsplat, gsplat-ut, none; auto is gsplat on a GPU",
+        ["auto"], "renderers measured beside: of torch, gsplat, gsplat-ut, none; auto is gsplat on a GPU",
         flag="--peer", metavar="P,...",
     )  # fmt: skip
     repeat: int = option(10, "calls that count, of each pass and renderer", above=0, flag="--repeat", metavar="N")

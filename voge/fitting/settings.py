@@ -178,7 +178,7 @@ class FitSettings(Settings):
     views_per_step: int = option(5, "views rendered in each step", at_least=1, flag="--views-per-step")
     optimize: tuple[Part, ...] = option(
         SHAPE,
-        "what moves, of means, scales, quats, density, colors, cameras, centers",
+        "parts that are optimized, of means, scales, quats, density, colors, cameras, centers",
         holds=bool,
         rule=f"must name at least one of {', '.join(part.value for part in Part)}",
         flag="--optimize",

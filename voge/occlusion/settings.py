@@ -123,7 +123,7 @@ class Gradient(Settings):
 class SolveSettings(Settings):
     """The method, the differences that count, and the settings of each method."""
 
-    method: Method = option(Method.solver, "what moves objects", flag="--method")
+    method: Method = option(Method.solver, "method that moves the objects", flag="--method")
     background: list[float] = option([0.0], "color or features behind all objects: a value a channel, or one for all")
     weights: Weights = nested(Weights, "how much each kind of difference counts")
     search: Search = nested(Search, "where each object is looked for, given the others", promote=True)

@@ -149,7 +149,7 @@ class Refinement(Settings):
         ValueError: a value outside its range; names the setting, the rule and the value.
     """
 
-    method: Method = option(Method.lm, "how the best are refined", flag="--refine")
+    method: Method = option(Method.lm, "method that refines the best poses", flag="--refine")
     # 12 steps of lm match 300 of Adam, the paper's number.
     steps: int | None = option(
         None,

@@ -63,7 +63,7 @@ class TextureSettings(Settings):
         rule="must be positive, or null for none",
     )
     solving: Solving = nested(Solving, "how attributes are found", promote=True)
-    fill: Fill = option(Fill.nearest, "what unseen ellipsoids get", flag="--fill")
+    fill: Fill = option(Fill.nearest, "colors of ellipsoids that no photo shows", flag="--fill")
     plane: str = option(
         "auto",
         "plane of symmetry, with --fill symmetry: found (auto), across an axis, or a x + b y + c z = d",
