@@ -785,3 +785,123 @@ def test_a_seventh_column_that_is_full_is_an_opacity(tmp_path, suffix, row, colo
     points = points_of(write(tmp_path / f"a.{suffix}", text))
     assert points.colors == pytest.approx(np.array([color] * 4), abs=0.003)
     assert note in points.notes[0]
+
+
+TRIPLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
+
+
+@pytest.mark.parametrize(("key", "end"), [("\t", "\n"), ("  ", "\r\n"), (" \t ", "\r")])
+def test_keys_of_obj_are_parted_by_any_blanks(tmp_path, key, end):
+    (tmp_path / "my looks.mtl").write_bytes(f"newmtl{key}dark red{end}Kd{key}.5 0 0{end}".encode())
+    text = f"mtllib{key}my looks.mtl\n{TRIPLE}usemtl{key}dark red\nf{key}1 2 3\n"
+    (tmp_path / "a.obj").write_bytes(text.replace("\n", end).encode())
+    np.testing.assert_allclose(mesh_of(tmp_path / "a.obj").colors, [[0.5, 0, 0]] * 3)
+
+
+def test_a_backslash_ends_no_remark_and_joins_lines(tmp_path):
+    (tmp_path / "a.mtl").write_bytes(b"# C:\\looks\\\r\nnewmtl m\r\nKd .5 \\\r\n0 0\r\n")
+    (tmp_path / "a.obj").write_bytes(b"# D:\\out\\\r\nmtllib a.mtl\r\n" + TRIPLE.encode() + b"usemtl m\nf 1 2 \\\n3\n")
+    mesh = mesh_of(tmp_path / "a.obj")
+    assert len(mesh.vertices) == 3
+    np.testing.assert_allclose(mesh.colors, [[0.5, 0, 0]] * 3)
+
+
+@pytest.mark.parametrize("row", ["{} .2 .4 .6 1", "{} 1 .2 .4 .6", "{} .2 .4 .6"])
+def test_colors_of_obj_stand_behind_a_weight_or_before_an_opacity(tmp_path, row):
+    rows = [row.format(place) for place in ("v 0 0 0", "v 1 0 0", "v 0 1 0")]
+    (tmp_path / "a.obj").write_text("\n".join([*rows, "f 1 2 3"]))
+    np.testing.assert_allclose(mesh_of(tmp_path / "a.obj").colors, [[0.2, 0.4, 0.6]] * 3, atol=1e-6)
+
+
+def test_what_an_obj_means_and_is_not_shown_is_told(tmp_path):
+    (tmp_path / "a.obj").write_text("v 0 0 0 1 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    [note] = mesh_of(tmp_path / "a.obj").notes
+    assert "2 of its 3 vertices have no color" in note
+    HALVES.save(tmp_path / "p.png")
+    (tmp_path / "b.mtl").write_text("newmtl m\nmap_Kd -mm .2 .5 p.png\nmap_d p.png\n")
+    (tmp_path / "b.obj").write_text(f"mtllib b.mtl\n{TRIPLE}vt 0 0\nusemtl m\nf 1/1 2/1 3/1\n")
+    brighter, clear = mesh_of(tmp_path / "b.obj").notes
+    assert "-mm" in brighter
+    assert "map_d" in clear
+
+
+@pytest.mark.parametrize("face", ["f 1/a 2/1 3", "f 1 2 x", "f 99999999999999999999/1 1 2/1"])
+def test_faces_of_obj_are_refused_in_words_of_the_file(tmp_path, face):
+    (tmp_path / "a.obj").write_text(f"{TRIPLE}vt 0 0\n{face}\n")
+    with pytest.raises(DataError) as caught:
+        load_geometry(tmp_path / "a.obj")
+    assert "int" not in str(caught.value).removeprefix(str(tmp_path)).replace("point", "")
+
+
+def test_names_that_no_system_has_are_not_beside_the_file(tmp_path):
+    (tmp_path / "a.obj").write_text(f"mtllib {'a' * 5000}.mtl\n{TRIPLE}f 1 2 3\n")
+    [note] = mesh_of(tmp_path / "a.obj").notes
+    assert "not beside it" in note
+    assert len(note) < 250
+
+
+@pytest.mark.parametrize("uri", ["my%20data\\part.bin", "my data\\part.bin", "my%20data%5Cpart.bin", "D:\\x\\lone.bin"])
+def test_data_of_gltf_are_found_by_windows_names(tmp_path, uri):
+    (tmp_path / "my data").mkdir()
+    for name in ("my data/part.bin", "lone.bin"):
+        (tmp_path / name).write_bytes(TRIANGLE.tobytes())
+    document = {
+        "asset": {"version": "2.0"},
+        "buffers": [{"byteLength": 36, "uri": uri}],
+        "bufferViews": [{"buffer": 0, "byteLength": 36}],
+        "accessors": [{"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+        "nodes": [{"mesh": 0}],
+    }
+    (tmp_path / "a.gltf").write_text(json.dumps(document))
+    np.testing.assert_allclose(mesh_of(tmp_path / "a.gltf").vertices, TRIANGLE)
+
+
+@pytest.mark.parametrize(("uri", "rows", "word"), [("b" * 5000, 3, "not beside"), ("", 10**12, "without a bufferView")])
+def test_gltf_of_attackers_is_refused_in_a_short_line(tmp_path, uri, rows, word):
+    accessor = {"componentType": 5126, "count": rows, "type": "VEC3"}
+    document = {
+        "asset": {"version": "2.0"},
+        "buffers": [{"byteLength": 36, "uri": uri}] if uri else [],
+        "accessors": [accessor],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+        "nodes": [{"mesh": 0}],
+    }
+    (tmp_path / "a.gltf").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=word) as caught:
+        load_geometry(tmp_path / "a.gltf")
+    assert "Errno" not in str(caught.value)
+    assert "allocate" not in str(caught.value)
+
+
+@pytest.mark.parametrize("row", ["0,5;{},25;2", "0,5 {},25 2", "0,5\t{},25\t2,0"])
+def test_commas_are_points_where_something_else_parts_numbers(tmp_path, row):
+    (tmp_path / "a.txt").write_text("".join(row.format(n) + "\n" for n in range(4)))
+    np.testing.assert_allclose(load_geometry(tmp_path / "a.txt").points, [[0.5, n + 0.25, 2] for n in range(4)])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_points_in_windows_encodings(tmp_path, encoding):
+    (tmp_path / "a.csv").write_bytes("x,y,z\r\n1,2,3\r\n4,5,6\r\n".encode(encoding))
+    np.testing.assert_allclose(load_geometry(tmp_path / "a.csv").points, [[1, 2, 3], [4, 5, 6]])
+
+
+@pytest.mark.parametrize("behind", ["255 0 0", "255 0 0 255", "1.0 0.0 0.0"])
+def test_colors_in_a_plain_off_are_read_and_told(tmp_path, behind):
+    rows = "".join(f"{place} {behind}\n" for place in ("0 0 0", "1 0 0", "0 1 0"))
+    (tmp_path / "a.off").write_text(f"OFF\n3 1 0\n{rows}3 0 1 2\n")
+    mesh = mesh_of(tmp_path / "a.off")
+    np.testing.assert_allclose(mesh.colors, [[1, 0, 0]] * 3)
+    assert "as of COFF" in mesh.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "told"), [("uint rgba", "7", "rgba"), ("uchar alpha", "9", "alpha"), ("uchar alpha", "255", "")]
+)
+def test_columns_of_ply_that_are_not_read_are_told(tmp_path, column, row, told):
+    rows = "".join(f"{n} 0 0 {row}\n" for n in range(3))
+    places = "property float x\nproperty float y\nproperty float z\n"
+    head = f"ply\nformat ascii 1.0\nelement vertex 3\n{places}property {column}\nend_header\n"
+    (tmp_path / "a.ply").write_text(head + rows)
+    notes = load_geometry(tmp_path / "a.ply").notes
+    assert notes == ((f"its columns {told} are left out",) if told else ())

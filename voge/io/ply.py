@@ -63,7 +63,8 @@ def read_header(path: Path) -> Header:
     try:
         return _parse(lines, length)
     except (ValueError, IndexError, KeyError) as error:
-        raise DataError(path, f"has a PLY header that cannot be read ({error})", "export it again") from error
+        told = "" if "int()" in str(error) or isinstance(error, (IndexError, KeyError)) else f" ({error})"
+        raise DataError(path, f"has a PLY header that cannot be read{told}", "export it again") from error
 
 
 def _parse(lines: Sequence[Sequence[str]], length: int) -> Header:
@@ -248,8 +249,9 @@ class _Text:
         try:
             numbers = np.array([word for row in words for word in row], dtype=np.float64)
         except ValueError as error:
+            word = str(error).rpartition(": ")[2][:40]
             raise DataError(
-                self.path, f"has a row of {element.name} that is not numbers ({error})", "export it again"
+                self.path, f"has a row of {element.name} that is not numbers ({word})", "export it again"
             ) from error
         counts = np.array([len(row) for row in words], np.int64)
         ends = np.cumsum(counts)

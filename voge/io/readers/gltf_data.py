@@ -16,11 +16,13 @@ import numpy as np
 
 from voge.errors import DataError
 from voge.io.readers.part import fractions
+from voge.io.readers.pictures import find_beside
 from voge.meshes.mesh import Array
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
+_MOST_ZEROS = 100_000_000  # rows of an accessor that no data stand for
 _JSON, _BIN = 0x4E4F534A, 0x004E4942
 
 
@@ -85,6 +87,8 @@ class Document:
         dtype, width = np.dtype(COMPONENTS[component]), WIDTHS[shape]
         if "bufferView" in accessor:
             values = self._rows(accessor, place, dtype, width, count)
+        elif count > _MOST_ZEROS:
+            raise self.wrong(place, f"has {count} rows without a bufferView")
         else:
             values = np.zeros((count, width), dtype)
         if "sparse" in accessor:
@@ -123,9 +127,10 @@ class Document:
             except (binascii.Error, ValueError) as error:
                 raise self.wrong("a data URI", f"is not base64 ({error})") from error
         for name in (uri, unquote(uri)):
-            if (self.path.parent / name).is_file():
-                return (self.path.parent / name).read_bytes()
-        raise FileNotFoundError(unquote(uri))
+            found = find_beside(name, [self.path.parent])
+            if found is not None:
+                return found.read_bytes()
+        raise FileNotFoundError(unquote(uri)[:120])
 
     def _buffer(self, index: int) -> bytes:
         buffer = self.item("buffers", index)

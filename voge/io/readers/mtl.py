@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,24 @@ class Material:
     wrap: Wrap = Wrap.repeat
 
 
+def joined_lines(text: str) -> Iterator[str]:
+    """The lines of a text, joined where one ends in a backslash, unless it is a remark (`# C:\\models\\`)."""
+    lines = text.splitlines()
+    if "\\\n" not in text and "\\\r" not in text:
+        yield from lines
+        return
+    begun = ""
+    for line in lines:
+        whole = begun + line
+        if whole.endswith("\\") and not whole.lstrip().startswith("#"):
+            begun = whole[:-1] + " "
+            continue
+        yield whole
+        begun = ""
+    if begun:
+        yield begun
+
+
 def read_library(path: Path, folder: Path) -> tuple[dict[str, Material], list[str]]:
     """The materials of a library by name, and notes.
 
@@ -39,8 +57,8 @@ def read_library(path: Path, folder: Path) -> tuple[dict[str, Material], list[st
     notes: list[str] = []
     name: str | None = None
     text = path.read_bytes().decode("utf-8-sig", "replace")
-    for line in text.replace("\\\n", " ").splitlines():
-        key, _, rest = line.strip().partition(" " if " " in line.strip() else "\t")
+    for line in joined_lines(text):
+        key, rest = [*line.split(None, 1), "", ""][:2]
         key, rest = key.lower(), rest.strip()
         if key != "map_kd":  # a picture's name may have a # in it
             rest = rest.partition("#")[0].strip()
@@ -55,6 +73,8 @@ def read_library(path: Path, folder: Path) -> tuple[dict[str, Material], list[st
             found[name] = _with_picture(found[name], rest.split(), rest, [path.parent, folder], notes, path)
         elif key in ("d", "tr") and _opacity(key, rest) < 1:
             notes.append(f"materials of {path.name} are see-through and shown opaque")
+        elif key == "map_d":
+            notes.append(f"materials of {path.name} are see-through by a picture (map_d) and shown opaque")
         elif key == "ke" and any(_floats(rest.split())):
             notes.append(f"materials of {path.name} shine by themselves (Ke), which is not shown")
     return found, list(dict.fromkeys(notes))
@@ -92,6 +112,8 @@ def _with_picture(
                 offset = (numbers[0], numbers[1] if used > 1 else 0.0)
         else:
             used = takes
+            if option == "-mm" and _floats(words[start + 1 : start + 3]) not in ([0.0, 1.0], []):
+                notes.append(f"a picture of {path.name} is made brighter or darker (-mm), which is not shown")
             if option == "-clamp" and words[start + 1 : start + 2] == ["on"]:
                 wrap = Wrap.clamp
         start += 1 + used
@@ -99,7 +121,7 @@ def _with_picture(
     name = rest.split(None, start)[start] if start < len(words) else ""
     picture = find_beside(name, folders) or find_beside(name.partition(" #")[0], folders)
     if picture is None:
-        notes.append(f"the texture {name.strip()} of {path.name} is not beside it")
+        notes.append(f"the texture {name.strip()[:120]} of {path.name} is not beside it")
     return Material(material.color, picture, scale, offset, wrap)
 
 

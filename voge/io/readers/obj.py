@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from voge.errors import DataError
-from voge.io.readers.mtl import Material, read_library
+from voge.io.readers.mtl import Material, joined_lines, read_library
 from voge.io.readers.part import Content, Part, Skin, numbers_of, unit_colors
 from voge.io.readers.pictures import find_beside, texture_pixels
 from voge.meshes.mesh import Array
@@ -46,7 +46,7 @@ def read(path: Path) -> Content:
         DataError: a row is not numbers, or a face names what is not there.
     """
     lines = _sorted(path)
-    vertices, colors = _vertices(path, lines.vertices)
+    vertices, colors = _vertices(path, lines.vertices, lines.notes)
     uv = _table(path, lines.coordinates, "vt", (1, 2, 3))[:, :2] if lines.coordinates else np.zeros((0, 2))
     if uv.shape[1] == 1:
         uv = np.concatenate([uv, np.zeros_like(uv)], 1)
@@ -62,11 +62,9 @@ def read(path: Path) -> Content:
 
 def _sorted(path: Path) -> _Lines:
     text = path.read_bytes().decode("utf-8-sig", "replace")
-    if "\\\n" in text or "\\\r\n" in text:
-        text = text.replace("\\\r\n", " ").replace("\\\n", " ")
     lines, current = _Lines(), 0
     numbers: dict[str | None, int] = {None: 0}
-    for line in text.splitlines():
+    for line in joined_lines(text):
         head = line[:2]
         if head == "v " or head == "v\t":
             lines.vertices.append(line[2:])
@@ -79,7 +77,7 @@ def _sorted(path: Path) -> _Lines:
         elif head == "vn":
             lines.normals += 1
         else:
-            key, _, rest = line.strip().partition(" ")
+            key, rest = [*line.split(None, 1), "", ""][:2]
             rest = rest.strip()
             if key in ("v", "f", "vt") or (line[:1] in " \t" and key in ("v", "f", "vt", "vn")):
                 _indented(lines, key, rest, current)
@@ -110,14 +108,21 @@ def _indented(lines: _Lines, key: str, rest: str, current: int) -> None:
         lines.before.append((len(lines.vertices), len(lines.coordinates)))
 
 
-def _vertices(path: Path, rows: list[str]) -> tuple[Array, Array | None]:
+def _vertices(path: Path, rows: list[str], notes: list[str]) -> tuple[Array, Array | None]:
     """Positions (V, 3) and colors (V, 3), where every vertex has some."""
     if not rows:
         return np.zeros((0, 3)), None
     table = _table(path, rows, "v", (3, 4, 6, 7))
-    # x y z, then a weight, or a color, or a weight and a color.
-    color = table[:, -3:] if table.shape[1] >= 6 else None
-    return table[:, :3], None if color is None or np.isnan(color).any() else unit_colors(color)
+    if table.shape[1] < 6:
+        return table[:, :3], None
+    # x y z, then a color, or a weight and a color, or a color and an opacity, which is full.
+    opaque = table.shape[1] == 7 and (table[:, 3] != 1).any() and np.isin(table[:, 6], (1, 255)).all()
+    color = table[:, 3:6] if opaque or table.shape[1] == 6 else table[:, 4:]
+    bare = np.isnan(color).any(1)
+    if bare.any():
+        notes.append(f"{bare.sum()} of its {len(rows)} vertices have no color, so those of the others are left out")
+        return table[:, :3], None
+    return table[:, :3], unit_colors(color)
 
 
 def _table(path: Path, rows: list[str], key: str, widths: tuple[int, ...]) -> Array:
@@ -182,8 +187,10 @@ def _split(path: Path, text: str, count: int) -> Array:
         made = np.zeros((count, 2), np.int64)
         for row, word in enumerate(text.split()):
             for column, number in enumerate(word.split("/")[:2]):
-                made[row, column] = int(number) if number else 0
+                made[row, column] = numbers_of(number, np.int64)[0] if number else 0
         return made
+    except OverflowError:
+        raise DataError(path, "a face names vertex data that are not there", "export it again") from None
     except ValueError as error:
         raise DataError(path, f"has a face that cannot be read ({error})", "export it again") from error
 
@@ -266,7 +273,7 @@ def _libraries(path: Path, lines: _Lines) -> dict[str, Material]:
         for name in names:
             library = find_beside(name, [path.parent])
             if library is None:
-                lines.notes.append(f"its materials {name} are not beside it, so it has no colors from them")
+                lines.notes.append(f"its materials {name[:120]} are not beside it, so it has no colors from them")
                 continue
             materials, notes = read_library(library, path.parent)
             found = {**materials, **found}

@@ -61,6 +61,11 @@ def _vertices(
         raise DataError(
             path, f"{kind} (vertex {short} has {len(words[short])} numbers, not {least})", "export it again"
         )
+    if not (normal or colored or textured) and words and all(len(row) in (6, 7) for row in words):
+        notes.append("its vertices have more numbers than OFF allows: they are taken for colors, as of COFF")
+        colored, least = True, 6
+    elif any(len(row) > least + colored for row in words):
+        notes.append(f"its vertices have more numbers than {least}, which are left out")
     if textured:
         notes.append("its texture coordinates are left out: OFF names no picture")
     try:
@@ -76,7 +81,7 @@ def _vertices(
 def _faces(path: Path, points: Array, colors: Array | None, rows: list[str], notes: list[str]) -> Part:
     words = [row.split() for row in rows]
     try:
-        counts = np.array([int(row[0]) for row in words], np.int64)
+        counts = numbers_of(" ".join(row[0] for row in words), np.int64)
         corners = numbers_of(" ".join(" ".join(row[1 : n + 1]) for row, n in zip(words, counts, strict=True)), np.int64)
     except (ValueError, IndexError) as error:
         raise DataError(path, f"has a face that is not whole numbers ({error})", "export it again") from error

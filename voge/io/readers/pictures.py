@@ -31,6 +31,9 @@ def texture_pixels(data: bytes) -> Array:
         raise ValueError(" ".join(str(error).split())[:120]) from error
 
 
+_LONGEST = 1024  # bytes of a name; systems fail at longer ones
+
+
 def find_beside(name: str, folders: list[Path]) -> Path | None:
     """The file that a material means by a name that may come from another machine.
 
@@ -38,6 +41,8 @@ def find_beside(name: str, folders: list[Path]) -> Path | None:
     last part beside the files.
     """
     name = name.strip().strip('"').replace("\\", "/")
+    if len(name.encode()) > _LONGEST or "\0" in name:
+        return None  # no system has such a file
     absolute = name.startswith("/") or name[1:3] == ":/"
     for tried in [] if absolute else [name]:
         for folder in folders:

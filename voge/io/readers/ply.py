@@ -42,6 +42,7 @@ def read(path: Path) -> Content:
         notes.append("it is a range grid, of which the points alone are read")
     if "edge" in table:
         notes.append("its edges are left out")
+    notes += _left_out(vertex)
     face = table.get("face")
     if face is not None and face.count:
         return Content(_with_faces(path, points, colors, normals, vertex, face, notes), tuple(notes))
@@ -50,6 +51,25 @@ def read(path: Path) -> Content:
         _check(path, faces, len(points))
         return Content([Part(points, faces, colors, normals)], tuple(notes))
     return Content([Part(points, colors=colors, normals=normals)], tuple(notes))
+
+
+def _left_out(vertex: ply.Rows) -> list[str]:
+    """A note of the columns of vertices that mean nothing here; a full alpha says nothing."""
+    known = {"x", "y", "z", *_NORMALS, *(name for pair in (*COLORS, *_COORDINATES) for name in pair)}
+    full = (
+        {
+            name
+            for name in ("alpha", "a", "diffuse_alpha")
+            if name in vertex.columns
+            and np.ptp(vertex.columns[name]) == 0
+            and vertex.columns[name][0] in (1, 255, 65535)
+        }
+        if vertex.count
+        else set()
+    )
+    left = [name for name in (*vertex.columns, *vertex.lists) if name not in known | full]
+    more = f" and {len(left) - 8} more" if len(left) > 8 else ""
+    return [f"its columns {', '.join(left[:8])}{more} are left out"] if left else []
 
 
 def _colors(element: ply.Rows) -> Array | None:

@@ -14,6 +14,7 @@ from voge.meshes.mesh import Array
 
 SUFFIXES = (".xyz", ".txt", ".asc", ".pts", ".csv", ".xyzrgb", ".xyzn")
 _REMARK = re.compile("#|//")
+_COMMA = re.compile(r"[-+]?\d+(,\d+)?([eE][-+]?\d+)?")  # a number with a comma for its point
 # Names of columns in a heading, as CloudCompare, MeshLab and laspy's exporters write them.
 _NAMES = {
     "x": "x", "y": "y", "z": "z", "r": "r", "g": "g", "b": "b", "red": "r", "green": "g", "blue": "b",
@@ -27,12 +28,15 @@ def read(path: Path) -> Content:
     Raises:
         DataError: a row is not numbers, or rows differ in length.
     """
-    text = path.read_bytes().decode("utf-8-sig", "replace")
-    lines = text.splitlines()
+    data = path.read_bytes()
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # Windows' "Unicode"
+    lines = data.decode("utf-16" if wide else "utf-8-sig", "replace").splitlines()
     heading = _heading(lines)
     start = next((i for i, line in enumerate(lines) if _bare(line)), len(lines))
     if start < len(lines) and (names := _names(lines[start])):
         heading, start = heading or names, start + 1
+    if _decimal_commas(lines[start:]):
+        lines[start:] = [line.replace(",", ".") for line in lines[start:]]
     announced = None
     if start + 1 < len(lines) and len(_bare(lines[start])) == 1 and len(_bare(lines[start + 1])) > 1:
         announced, start = _bare(lines[start])[0], start + 1
@@ -56,6 +60,13 @@ def _ends_in_opacity(rows: Array) -> bool:
 def _bare(line: str) -> list[str]:
     """The words of a line without its remark."""
     return _REMARK.split(line, maxsplit=1)[0].replace(",", " ").replace(";", " ").split()
+
+
+def _decimal_commas(lines: Sequence[str]) -> bool:
+    """True where commas stand for points, as in 1,5;2,5;3,5: the first row with a comma tells."""
+    row = next((line for line in lines if "," in line and _bare(line)), "")
+    words = [word for word in re.split(r"[\s;]+", _REMARK.split(row, maxsplit=1)[0]) if word]
+    return len(words) >= 3 and all(_COMMA.fullmatch(word) for word in words)
 
 
 def _table(path: Path, lines: list[str]) -> Array:
