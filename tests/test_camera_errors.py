@@ -8,9 +8,12 @@ import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_camera_files import BOP_K, CAMERA_LINES, IMAGE_LINES, POSE, TURN, binary_cameras, binary_images, gt
 from typer.testing import CliRunner
 
+from voge.errors import DataError
+from voge.io.cameras import load_cameras
 from voge_cli.main import app
 
 EYE = np.eye(4).tolist()
@@ -327,3 +330,27 @@ def test_a_missing_file_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["cameras", "none.json"])
     assert (result.exit_code, result.stderr) == (3, "error: none.json: no such file or folder\n")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "images/" + "b" * 300 + ".png", "a\\" + "é" * 200, "a\0.png"])
+@pytest.mark.parametrize("key", ["file_path", "mask_path"])
+def test_names_that_no_file_can_have_are_refused(tmp_path, name, key):
+    matrix = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 3], [0, 0, 0, 1]]
+    frame = {"file_path": "a.png", "transform_matrix": matrix, key: name}
+    path = tmp_path / "transforms.json"
+    path.write_text(json.dumps({"camera_angle_x": 0.7, "w": 64, "h": 48, "frames": [frame]}))
+    with pytest.raises(DataError, match=key) as caught:
+        load_cameras(path)
+    assert "Errno" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("suffix", [".JPEG", ".PNG", ".jpeg", ".png"])
+def test_pictures_named_without_their_suffix_are_found(tmp_path, suffix):
+    Image.new("RGB", (64, 48)).save(tmp_path / f"r_0{suffix}")
+    matrix = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 3], [0, 0, 0, 1]]
+    path = tmp_path / "transforms.json"
+    path.write_text(json.dumps({"camera_angle_x": 0.7, "frames": [{"file_path": "./r_0", "transform_matrix": matrix}]}))
+    [view] = load_cameras(path)
+    assert view.image == tmp_path / f"r_0{suffix}"
+    assert (view.width, view.height) == (64, 48)

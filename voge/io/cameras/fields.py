@@ -21,6 +21,9 @@ MAX_SIDE = 65536  # pixels: more is a mistake
 ROUNDED = 1e-3  # rotations off by less were rounded on the way, and are made rotations again
 
 
+MAX_NAME = 255  # bytes of a file's or folder's name, in all systems
+
+
 class Fields:
     """An object of a JSON document, or the arrays of an npz."""
 
@@ -83,7 +86,12 @@ class Fields:
 
     def file(self, key: str) -> Path | None:
         """A path, relative to the document's folder; None without."""
-        return None if key not in self else located(self.path.parent, self.text(key))
+        if key not in self:
+            return None
+        name = self.text(key)
+        if "\0" in name or any(len(part.encode()) > MAX_NAME for part in name.replace("\\", "/").split("/")):
+            raise self.error(f"is no name that a file can have ({name[:20]!a}...)", "export the cameras again", key)
+        return located(self.path.parent, name)
 
     def number(self, key: str, default: float | None = None, *, positive: bool = False) -> float:
         """A finite number."""

@@ -27,7 +27,7 @@ COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4")
 # Lenses of instant-ngp that no camera here has: parts of keys, and what they are called.
 OTHER_LENSES = {"ftheta": "an f-theta lens", "latlong": "a latitude-longitude picture",
                 "equirectangular": "an equirectangular picture", "orthographic": "parallel rays"}  # fmt: skip
-SUFFIXES = (".png", ".jpg", ".jpeg", ".JPG", ".webp")  # NeRF's synthetic sets leave them out
+SUFFIXES = (".png", ".jpg", ".jpeg", ".JPG", ".JPEG", ".PNG", ".webp")  # NeRF's synthetic sets leave them out
 
 
 def read(path: Path, options: Options) -> Views:
