@@ -94,6 +94,8 @@ class Scene:
         weights = node.get("weights", mesh.get("weights", []))
         joints = self._joints(node["skin"]) if "skin" in node else None
         transforms = [np.eye(4)] if joints is not None else self._instances(node, number)
+        if joints is not None and INSTANCING in (node.get("extensions") or {}):
+            self.notes.append("instances of its skinned meshes are left out: their joints place them once")
         primitives = mesh.get("primitives")
         if not isinstance(primitives, list):
             raise self.document.wrong(place, "must have primitives")
