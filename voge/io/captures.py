@@ -57,48 +57,54 @@ def load_captures(
             or all of them leave nothing out.
         SettingsError: the disk has no room for what memory may not take.
     """
-    sizes = {index: shrunk_size(views[index].width, views[index].height, downscale) for index in range(len(views))}
-    total = sum(4 * width * height for width, height in sizes.values())  # colors and masks of 8 bits
-    on_disk = total > memory
-    if on_disk and total > (free := shutil.disk_usage(tempfile.gettempdir()).free):
-        where = f"{tempfile.gettempdir()} has {free / 1e9:.3g}"
-        raise SettingsError(
-            f"{source}: its pictures need {total / 1e9:.3g} GB on disk and {where}; set TMPDIR to a larger disk, "
-            "raise max_picture_memory, or give --downscale"
-        )
-    captures: list[Capture] = []
+    sizes = [shrunk_size(view.width, view.height, downscale) for view in views]
+    on_disk = _waits_on_disk(source, sum(4 * width * height for width, height in sizes), memory)
     notes: dict[str, None] = {}
     if on_disk:
         notes[f"its pictures take more than {memory / 1e9:g} GB and wait on disk (max_picture_memory)"] = None
     how = _Reading(source, views.stored, images, masks, use_masks, mask_id)
+    captures: list[Capture] = []
     facts: list[Facts] = []
     for batch in views.batches():
         width, height = sizes[batch.indices[0]]
         kept = room(len(batch.indices), (height, width, 3), on_disk)
-        masks_of = room(len(batch.indices), (height, width), on_disk)
-        rows: dict[bool, list[int]] = {True: [], False: []}
+        shares = room(len(batch.indices), (height, width), on_disk)
+        masked: list[bool] = []
         for row, index in enumerate(batch.indices):
             image, mask, found = _load(views[index], how)
             put(kept, row, _eight_bits(shrink(image, width, height)))
             if mask is not None:
-                put(masks_of, row, _eight_bits(shrink(mask.share, width, height)))
+                put(shares, row, _eight_bits(shrink(mask.share, width, height)))
                 facts.append(mask.facts)
-            rows[mask is not None].append(row)
+            masked.append(mask is not None)
             notes |= dict.fromkeys(found)
         cameras = resized(batch.cameras, width, height).to(torch.float32)
-        for masked in (True, False):
-            if chosen := rows[masked]:
-                whole = len(chosen) == len(kept)
-                captures.append(
-                    Capture(
-                        cameras[chosen],
-                        kept if whole else kept[chosen],
-                        (masks_of if whole else masks_of[chosen]) if masked else None,
-                        tuple(views[batch.indices[row]].name for row in chosen),
-                    )
-                )
+        names = [views[index].name for index in batch.indices]
+        whole = Capture(cameras, kept, shares if any(masked) else None, names)
+        captures += [whole] if len(set(masked)) == 1 else _apart(whole, masked)
     check_masks(facts, mask_id)
     return captures, (*notes, *mask_notes(facts, mask_id))
+
+
+def _apart(whole: Capture, masked: Sequence[bool]) -> list[Capture]:
+    """The views with a mask, and those without."""
+    with_masks = whole[[row for row, there in enumerate(masked) if there]]
+    without = whole[[row for row, there in enumerate(masked) if not there]]
+    return [with_masks, Capture(without.cameras, without.kept_images, None, without.names)]
+
+
+def _waits_on_disk(source: Path, total: int, memory: float) -> bool:
+    """True where pictures of `total` bytes are more than memory may take; checks the disk before they are read."""
+    if total <= memory:
+        return False
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if total > free:
+        raise SettingsError(
+            f"{source}: its pictures need {total / 1e9:.3g} GB on disk and {folder} has {free / 1e9:.3g}; set TMPDIR "
+            "to a larger disk, raise max_picture_memory, or give --downscale"
+        )
+    return True
 
 
 def _eight_bits(picture: Tensor) -> Tensor:
