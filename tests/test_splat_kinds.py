@@ -244,6 +244,14 @@ def test_a_node_places_its_gaussians(tmp_path):
     torch.testing.assert_close(moved.scales, 2 * made.scales, rtol=2e-5, atol=1e-6)
 
 
+def test_gaussians_outside_the_default_scene_are_refused(tmp_path):
+    save_ellipsoids(tmp_path / "a.glb", benchmark.random_set(20))
+    data = (tmp_path / "a.glb").read_bytes()
+    (tmp_path / "a.glb").write_bytes(data.replace(b'"nodes": [0]', b'"nodes": [ ]', 1))
+    with pytest.raises(DataError, match="holds no ellipsoids in its default scene"):
+        load_ellipsoids(tmp_path / "a.glb")
+
+
 def test_a_glb_of_meshes_holds_no_gaussians(tmp_path):
     import trimesh
 
@@ -396,3 +404,23 @@ def test_an_older_sog_and_one_without_its_pictures_are_refused(tmp_path, numbers
     (tmp_path / "quats.webp").unlink()
     with pytest.raises(DataError, match=r"quats.webp is not beside it"):
         load_ellipsoids(tmp_path / "meta.json")
+
+
+def test_a_sog_with_a_damaged_directory_is_said_in_one_line(tmp_path, numbers):
+    with zipfile.ZipFile(tmp_path / "a.sog", "w") as archive:
+        for name, data in sog(numbers).items():
+            archive.writestr(name, data)
+    whole = (tmp_path / "a.sog").read_bytes()
+    end = whole.rindex(b"PK\x05\x06")
+    (tmp_path / "a.sog").write_bytes(whole[: end + 16] + b"\xff\xff\xff\x7f" + whole[end + 20 :])  # its place
+    with pytest.raises(DataError, match="is no SOG"):
+        load_ellipsoids(tmp_path / "a.sog")
+
+
+@pytest.mark.parametrize("name", ["max_z", "min_scale_x", "max_r"])
+def test_a_compressed_ply_without_a_range_is_refused(tmp_path, numbers, name):
+    data = compressed(numbers)
+    assert name.encode() in data
+    (tmp_path / "a.ply").write_bytes(data.replace(name.encode(), b"other", 1))
+    with pytest.raises(DataError, match="is not whole"):
+        load_ellipsoids(tmp_path / "a.ply")

@@ -134,7 +134,9 @@ def _sog(path: Path) -> Gaussians:
                 if sum(entry.file_size for entry in archive.infolist()) > MOST:
                     raise DataError(path, f"would unpack to more than {MOST} bytes", "write it again")
                 files = {entry.filename: archive.read(entry) for entry in archive.infolist()}
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        except FileNotFoundError:
+            raise
+        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError) as error:
             raise DataError(path, f"is no SOG ({error})", "is it complete?") from error
         return _sog_of(path, files.__getitem__)
     return _sog_of(path, lambda name: (path.parent / Path(name).name).read_bytes())

@@ -62,6 +62,8 @@ def read_splats(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     meshes = sum("mesh" in document.item("nodes", n) for n in scene.order)
     if meshes > len(sets):
         warnings.warn(f"{path}: its {meshes - len(sets)} meshes beside the Gaussians are left out", stacklevel=3)
+    if not sets:
+        raise DataError(path, "holds no ellipsoids in its default scene", "put their node into the scene")
     whole = cat(sets)
     named = {name: getattr(whole, name) for name in ("means", "scales", "quats", "density", "features")}
     return {**named, **whole.extra}, origin(path)

@@ -112,8 +112,11 @@ def _unpacked(path: Path, table: Mapping[str, ply.Rows]) -> Gaussians:
     """PlayCanvas's compressed layout: 256 rows a chunk, whose ranges the packed numbers divide."""
     vertex, chunk = table["vertex"], table.get("chunk")
     names = [PACKED, "packed_rotation", "packed_scale", "packed_color"]
-    missing = [name for name in names if name not in vertex.columns]
-    if chunk is None or missing or chunk.count * 256 < vertex.count:
+    ranges = [f"{end}_{kind}{axis}" for end in ("min", "max") for kind in ("", "scale_") for axis in "xyz"]
+    if "min_r" in (chunk.columns if chunk else ()):
+        ranges += [f"{end}_{channel}" for end in ("min", "max") for channel in "rgb"]
+    missing = not set(names) <= set(vertex.columns)
+    if chunk is None or missing or not set(ranges) <= set(chunk.columns) or chunk.count * 256 < vertex.count:
         raise DataError(path, "looks like a compressed 3DGS file but is not whole", "export it again")
     words = {name: vertex.columns[name].astype(np.int64) for name in names}
     rows = np.arange(vertex.count) // 256
@@ -196,7 +199,7 @@ def _degree(path: Path, rest: list[str]) -> int:
 
 def _number(name: str) -> int:
     last = name.rpartition("_")[2]
-    return int(last) if last.isdigit() else -1
+    return int(last) if last.isascii() and last.isdigit() else -1
 
 
 def _stack(columns: Mapping[str, Array], names: Sequence[str]) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import struct
 from collections.abc import Mapping
@@ -124,8 +123,8 @@ class Document:
             head, _, body = uri.partition(",")
             try:
                 return base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote(body).encode()
-            except (binascii.Error, ValueError) as error:
-                raise self.wrong("a data URI", f"is not base64 ({error})") from error
+            except ValueError as error:
+                raise self.wrong("a data URI", "is not base64") from error
         for name in (uri, unquote(uri)):
             found = find_beside(name, [self.path.parent])
             if found is not None:
@@ -260,6 +259,8 @@ def _open(path: Path) -> tuple[dict[str, Any], bytes | None]:
         text, binary = _chunks(data)
     try:
         document = json.loads(text.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"its glTF is not text in UTF-8 at byte {error.start}", "is it complete?") from error
     except (ValueError, RecursionError) as error:
         raise DataError(path, f"its glTF is not JSON ({error})"[:200], "is it complete?") from error
     if not isinstance(document, dict):
