@@ -838,6 +838,14 @@ def test_faces_of_obj_are_refused_in_words_of_the_file(tmp_path, face):
     assert "int" not in str(caught.value).removeprefix(str(tmp_path)).replace("point", "")
 
 
+def test_corners_of_obj_with_parts_in_the_wrong_place_are_no_other_corners(tmp_path):
+    (tmp_path / "a.obj").write_text(f"{TRIPLE}vn 0 0 1\nf 1//1 //1 3//1\n")
+    with pytest.raises(DataError, match="vertex data that are not there"):
+        load_geometry(tmp_path / "a.obj")
+    (tmp_path / "b.obj").write_text(f"{TRIPLE}vn 0 0 1\nf 1 2//1 3//1//1\n")  # as many // as corners
+    np.testing.assert_array_equal(mesh_of(tmp_path / "b.obj").faces, [[0, 1, 2]])
+
+
 def test_names_that_no_system_has_are_not_beside_the_file(tmp_path):
     (tmp_path / "a.obj").write_text(f"mtllib {'a' * 5000}.mtl\n{TRIPLE}f 1 2 3\n")
     [note] = mesh_of(tmp_path / "a.obj").notes

@@ -178,7 +178,9 @@ def _split(path: Path, text: str, count: int) -> Array:
             first = numbers_of(text, np.int64)
             return np.stack([first, np.zeros_like(first)], 1)
         if doubles == count and slashes == 2 * count:  # a//c everywhere
-            return _columns(numbers_of(text.replace("//", " 0 "), np.int64), count, 3)
+            numbers = numbers_of(text.replace("//", " 0 "), np.int64)
+            if numbers.size == 3 * count and set(_NUMBER.sub("", text).split()) == {"//"}:
+                return _columns(numbers, count, 3)
         if not doubles and slashes in (count, 2 * count):
             width = slashes // count + 1
             numbers = numbers_of(text.replace("/", " "), np.int64)
